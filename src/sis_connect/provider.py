@@ -1,0 +1,164 @@
+"""The contract between the engine and a plugin.
+
+A provider *observes*: it asks the SIS for pages and says what it asked for and what came. It never judges whether a read was
+complete, never decides about anybody's enrolment, never writes. The engine does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from sis_connect.capabilities import Capabilities, Kind
+from sis_connect.errors import DataValidationError, SISError
+
+if TYPE_CHECKING:
+    from sis_connect.records import Record
+
+#: The version of this contract. A plugin states the number it was written for; another number is refused with both in the message.
+CONTRACT = 1
+
+#: A stream is one endpoint in one context, such as the sections of one school: what one run of pages comes from.
+Stream = tuple[str, str]
+
+#: In a cursor mapping: this stream has been read to its end, do not ask for it again.
+DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderInfo:
+    """What a plugin registers. It is cheap: provider, settings and sandbox are named as `module:attribute` and loaded on use.
+
+    `default_rate_limit` is (requests, seconds). `renews_early` is false where the SIS hands out the same token again until it
+    expires. `token_path` is where tokens come from, below the base URL. `base_path` says whether a base URL may have a path.
+    `read_error` names a function that understands the SIS's own error answers: (status, headers, body) -> SISError or None.
+    """
+
+    name: str
+    label: str
+    provider: str
+    contract: int
+    capabilities: Capabilities
+    api_versions: tuple[str, ...] = ()
+    settings: str | None = None
+    default_rate_limit: tuple[int, float] = (60, 60.0)
+    default_page_size: int | None = None
+    auth_grants: tuple[str, ...] = ("client_credentials",)
+    renews_early: bool = True
+    token_path: str = "/oauth/token"  # noqa: S105 - a path, no secret
+    base_path: bool = True
+    read_error: str | None = None
+    sandbox: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a read is limited to; `None` means all of it. Schools and students are `sis_id`s, the year is the one it ends in."""
+
+    schools: frozenset[str] | None = None
+    students: frozenset[str] | None = None
+    school_year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One source row, understood: the vendor's key of the row, and the records that it feeds."""
+
+    key: str
+    records: tuple[Record, ...]
+
+
+class InvalidRow(DataValidationError):  # noqa: N818 - reads as what is the case
+    """A source row that breaks the contract. `key` is the vendor's key where that much could be read."""
+
+    def __init__(self, reason: str, *, key: str | None, fields: tuple[str, ...] = ()) -> None:
+        super().__init__(reason, fields=fields)
+        self.key = key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What one request brought: observations only.
+
+    `endpoint` and `context` name the stream; `kinds`, `school`, `school_year` and `section` are what the request spoke for.
+    `rows` are the raw rows as bytes and `read` understands one of them; `mapping_version` changes whenever `read` would read the
+    same bytes differently (a new mapping, other fields asked for). `asked` is the page size asked for, `declared_size` one
+    that the server itself declares, `total` what the server says there is in the whole stream. `more` is false on the last page,
+    `had_next` true where the server itself pointed to a next page. `cursor` resumes the stream after this page. `error` says that
+    the stream broke off here; other streams go on.
+    """
+
+    endpoint: str
+    kinds: tuple[Kind, ...]
+    read: Callable[[bytes], Reading]
+    context: str = ""
+    school: str | None = None
+    school_year: int | None = None
+    section: str | None = None
+    rows: Sequence[bytes] = ()
+    mapping_version: str = "1"
+    asked: int | None = None
+    declared_size: int | None = None
+    total: int | None = None
+    had_next: bool = False
+    more: bool = False
+    cursor: str | None = None
+    error: SISError | None = None
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that this page belongs to."""
+        return (self.endpoint, self.context)
+
+    @property
+    def received(self) -> int:
+        """How many rows came."""
+        return len(self.rows)
+
+    def records(self) -> Iterator[Record]:
+        """All records of this page. Raises `InvalidRow` at the first row that breaks the contract."""
+        for row in self.rows:
+            yield from self.read(row).records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of `doctor`. `requests` is what a full read would cost, where this finding is about that."""
+
+    topic: str
+    level: Literal["ok", "warning", "error"]
+    message: str
+    remedy: str = ""
+    requests: int | None = None
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class BaseSISProvider(Protocol):
+    """What every provider is. `RestProvider` implements most of it for REST interfaces."""
+
+    @property
+    def info(self) -> ProviderInfo:
+        """Who it is and what it can do."""
+        ...
+
+    async def check(self) -> Sequence[Finding]:
+        """Try the connection and say what is right and wrong with it, in plain words. Changes nothing."""
+        ...
+
+    def pages(
+        self,
+        kinds: Collection[Kind],
+        *,
+        scope: Scope,
+        since: datetime | None = None,
+        cursor: Mapping[Stream, str] | None = None,
+    ) -> AsyncIterator[Page]:
+        """Read these kinds, page by page, grouped by endpoint as suits the SIS.
+
+        `cursor` resumes: a stream marked `DONE` is left out, one with a cursor is read from the page *before* it on, so that the
+        engine can check that the ground has not moved.
+        """
+        ...

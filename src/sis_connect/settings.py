@@ -1,0 +1,227 @@
+"""What an integration is told: typed settings, and the one place that reads TOML and the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from sis_connect.capabilities import Kind
+from sis_connect.errors import ConfigurationError
+
+Strategy = Literal["sis_wins", "local_wins", "newest_wins", "manual"]
+Owner = Literal["shared", "sis", "local"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name stands for this machine, where plain HTTP is allowed."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_url(url: str) -> str:
+    """An address that secrets may be sent to: absolute, HTTPS except on this machine, without credentials, query or fragment."""
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a full address such as https://sis.example.org")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("must start with https://, since plain http would send the district's secrets unprotected")
+    if parts.username or parts.password:
+        raise ValueError("must not contain a user name or password")
+    if parts.query or parts.fragment:
+        raise ValueError("must not contain a query or a fragment")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("has a port that is not a number") from None
+    return url.strip().rstrip("/")
+
+
+def parse_rate_limit(value: object) -> object:
+    """`60/60` (requests/seconds) or `off`."""
+    if not isinstance(value, str):
+        return value
+    if value == "off":
+        return "off"
+    match = re.fullmatch(r"(\d+)/(\d+(?:\.\d+)?)", value)
+    if not match or int(match[1]) < 1 or float(match[2]) <= 0:
+        raise ValueError("must be REQUESTS/SECONDS such as 60/60, or off")
+    return (int(match[1]), float(match[2]))
+
+
+def _comma_list(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _known_zone(value: str | None) -> str | None:
+    if value is not None:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("must be a time zone name such as America/Denver") from None
+    return value
+
+
+Url = Annotated[str, AfterValidator(check_url)]
+RateLimit = Annotated[tuple[int, float] | Literal["off"] | None, BeforeValidator(parse_rate_limit)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+
+
+class FieldPolicy(BaseModel):
+    """Who decides about one field: a strategy for conflicts, and an owner who is always right."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: Strategy | None = None
+    owner: Owner = "shared"
+
+
+class SISProviderConfig(BaseModel):
+    """The settings of one integration. What is `None` is the provider's default.
+
+    `rate_limit` is (requests, seconds) or `off`. `timeout` is seconds for one answer, `budget` seconds for one request with
+    all its attempts. `concurrency` is how many requests may be under way at once, `pool` how many connections are kept.
+    `batch_size` is how many records go to a host app's target at once. `school_year` is the year it ends in. `fields` names
+    on-request fields to read and keep, such as `birth_date` or `students.gender`. `absence_grace` is hours. `policies` holds
+    field policies by `kind.field`. `options` are the provider's own keys.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    provider: str
+    base_url: Url
+    token_url: Url | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+
+    rate_limit: RateLimit = None
+    page_size: Annotated[int, Field(ge=1)] | None = None
+    timeout: Annotated[float, Field(gt=0)] = 30.0
+    budget: Annotated[float, Field(gt=0)] = 300.0
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    pool: Annotated[int, Field(ge=1, le=256)] = 8
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 200
+    max_attempts: Annotated[int, Field(ge=1, le=3)] = 3
+    time_zone: Annotated[str | None, AfterValidator(_known_zone)] = None
+    school_year: Annotated[int, Field(ge=1990, le=2200)] | None = None
+    schools: Names = ()
+    fields: Names = ()
+    strategy: Strategy = "sis_wins"
+    policies: dict[str, FieldPolicy] = Field(default_factory=dict)
+    absence_grace: Annotated[float, Field(ge=0)] = 12.0
+    options: dict[str, str] = Field(default_factory=dict)
+
+    def asked(self, kind: Kind) -> frozenset[str]:
+        """The on-request fields that this integration asks for."""
+        names = (name.rpartition(".") for name in self.fields)
+        return frozenset(field for owner, _, field in names if owner in ("", kind))
+
+
+#: Settings that every provider shares, and that `--set` and the environment may give.
+COMMON_KEYS = frozenset(SISProviderConfig.model_fields) - {"provider", "options", "policies", "client_secret"}
+
+
+def validated(values: Mapping[str, Any], *, origin: str) -> SISProviderConfig:
+    """Build settings, or say in one sentence which are wrong. Keys that are not common ones are the provider's own."""
+    known = {key: value for key, value in values.items() if key in SISProviderConfig.model_fields}
+    own = {key: str(value) for key, value in values.items() if key not in SISProviderConfig.model_fields}
+    known["options"] = {**dict(known.get("options", {})), **own}
+    try:
+        return SISProviderConfig.model_validate(known)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {_plain(fault['msg'])}"
+            for fault in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise ConfigurationError(
+            f"The settings in {origin} cannot be used: {faults}.", remedy="Correct them and try again."
+        ) from None
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input ")
+
+
+class SISConfigManager:
+    """Settings from a TOML file and the environment: argument over `SIS_CONNECT_<NAME>_<KEY>` over what is stored.
+
+    The file holds one table per integration:
+
+        [lincoln]
+        provider = "…"
+        base_url = "https://sis.example.org"
+        client_id = "…"
+        client_secret_file = "lincoln.secret"
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = os.environ if environment is None else environment
+
+    def load(self, path: str | Path) -> dict[str, SISProviderConfig]:
+        """Read all integrations that a TOML file declares."""
+        path = Path(path)
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"There is no file {path}.", remedy="Name the file that declares the integrations."
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} is not valid TOML: {error}.") from error
+        configs = {}
+        for name, table in document.items():
+            if not isinstance(table, dict):
+                raise ConfigurationError(
+                    f"{path} has {name!r} outside any integration.", remedy=f"Put it under a table such as [{name}]."
+                )
+            values = dict(table)
+            secret_file = values.pop("client_secret_file", None)
+            if secret_file is not None:
+                values["client_secret"] = read_secret(path.parent / str(secret_file))
+            configs[name] = self.resolve(name, values, origin=f"{path}, [{name}]")
+        return configs
+
+    def resolve(
+        self, name: str, stored: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, origin: str = "the store"
+    ) -> SISProviderConfig:
+        """Put arguments over the environment over what is stored, and validate the outcome."""
+        values = {**stored, **self._from_environment(name), **(overrides or {})}
+        return validated(values, origin=origin)
+
+    def _from_environment(self, name: str) -> dict[str, str]:
+        prefix = "SIS_CONNECT_" + re.sub(r"[^A-Z0-9]", "_", name.upper()) + "_"
+        return {
+            key.removeprefix(prefix).lower(): value
+            for key, value in self._environment.items()
+            if key.startswith(prefix) and key.removeprefix(prefix)
+        }
+
+
+def read_secret(path: str | Path) -> SecretStr:
+    """A secret from a file, without the line break at its end."""
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The secret file {path} cannot be read ({type(error).__name__}).", remedy="Check its path and permissions."
+        ) from error
+    if not text:
+        raise ConfigurationError(f"The secret file {path} is empty.", remedy="Put the client secret into it.")
+    return SecretStr(text)
+
+
+def key_in_environment(environment: Mapping[str, str] | None = None) -> str | None:
+    """The keys that seal secrets, from `SIS_CONNECT_KEY`."""
+    return (os.environ if environment is None else environment).get("SIS_CONNECT_KEY") or None
