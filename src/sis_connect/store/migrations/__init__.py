@@ -1,0 +1,51 @@
+"""The schema's history. A database that is older is brought up to date when it is opened; one that is newer is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from sis_connect.errors import StorageError
+
+#: The revision that this version of sis-connect works with.
+HEAD = "0001"
+VERSION_TABLE = "sis_schema_version"
+
+
+def _current(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    return None if revision is None else str(revision)
+
+
+async def upgrade(engine: AsyncEngine) -> None:
+    """Bring the schema to `HEAD`. Opening an up-to-date database only reads."""
+    async with engine.execution_options(sis_connect_reading=True).connect() as reading:
+        if await reading.run_sync(_current) == HEAD:
+            return
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade)
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic takes a third of a second to import, and nearly every start finds the schema up to date.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    current = _current(connection)  # again, now that we hold the lock: another process may have been faster
+    if current == HEAD:
+        return
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is not None and current not in known:
+        raise StorageError(
+            f"The database was made by a newer version of sis-connect (schema {current}, this one knows {HEAD}).",
+            remedy="Upgrade sis-connect, or name another database with --database.",
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,1 @@
+"""Access tokens: fetched once, kept sealed, renewed in time."""

@@ -1,0 +1,1 @@
+"""The way to an SIS and back: retry( breaker( auth( limiter( http ))))."""

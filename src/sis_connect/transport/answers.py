@@ -1,0 +1,171 @@
+"""What an answer means: pure functions from status, headers and body to the named error, or to nothing where all is well."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from sis_connect.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    NetworkError,
+    NotOffered,
+    ProviderError,
+    RateLimited,
+    RequestTimedOut,
+    SISError,
+    UnexpectedResponse,
+)
+from sis_connect.transport.addresses import host_elsewhere, origin_of
+from sis_connect.transport.retry import parse_retry_after
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DOWNTIME = "The SIS may be down for maintenance, or the base URL is not that of its interface: check both, then try again."
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer. Header names are lower-case. Its repr shows no data."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+#: Understands the SIS's own error answers: (status, headers, body) -> the error, or `None` to leave it to the rules below.
+ErrorReader = Callable[[int, Mapping[str, str], bytes], SISError | None]
+
+
+def fault(response: Response, *, base_url: str, now: datetime, read_error: ErrorReader | None = None) -> SISError | None:
+    """The error that an answer stands for; `None` for a usable one."""
+    if 200 <= response.status < 300:
+        return _html(response, base_url)
+    return _understood(response, read_error) or refusal(response, base_url=base_url, now=now)
+
+
+def refusal(response: Response, *, base_url: str, now: datetime) -> SISError:
+    """The error that a status stands for, by the common rules."""
+    host, status = origin_of(base_url).host, response.status
+    if 300 <= status < 400:
+        elsewhere = host_elsewhere(base_url, response.headers.get("location"))
+        return UnexpectedResponse(
+            f"{host} sends us on to {elsewhere or 'another place'} instead of answering; redirects are not followed.",
+            remedy=_DOWNTIME,
+        )
+    if status == 401:
+        return AuthenticationError(f"{host} does not accept our access token.")
+    if status == 403:
+        return AuthorizationError(f"{host} does not allow us to read this.")
+    if status == 404:
+        return NotOffered(f"{host} does not know what was asked for (404).")
+    retry_after = parse_retry_after(response.headers.get("retry-after"), now=now, date=response.headers.get("date"))
+    if status == 429:
+        return RateLimited(f"{host} received more requests than it allows.", retry_after=retry_after)
+    if status == 408:
+        return RequestTimedOut(f"{host} gave up waiting for our request.")
+    if status >= 500:
+        error = NetworkError(f"{host} failed to answer (status {status}).")
+        error.retry_after = retry_after
+        return error
+    return ProviderError(f"{host} refused a request as wrong (status {status}).", remedy="Report this to the plugin's author.")
+
+
+def _understood(response: Response, read_error: ErrorReader | None) -> SISError | None:
+    if read_error is None:
+        return None
+    try:
+        return read_error(response.status, response.headers, response.body)
+    except Exception as error:
+        if isinstance(error, SISError):
+            raise
+        # A plugin that stumbles over an error answer must not hide that there was one; its own words may quote the answer.
+        return ProviderError(
+            f"The plugin could not read an error answer with status {response.status} ({type(error).__name__}).",
+            remedy="Report this to the plugin's author.",
+        )
+
+
+def _html(response: Response, base_url: str) -> SISError | None:
+    if _media_type(response) not in ("text/html", "application/xhtml+xml"):
+        return None
+    return UnexpectedResponse(f"{origin_of(base_url).host} answered with a web page instead of data.", remedy=_DOWNTIME)
+
+
+def as_json(response: Response, *, base_url: str) -> Response:
+    """The same answer, once it is certain that it holds one complete JSON text. The text is not parsed into objects."""
+    host, media_type = origin_of(base_url).host, _media_type(response)
+    if media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):
+        raise UnexpectedResponse(f"{host} answered with {media_type or 'no content type'} instead of JSON.", remedy=_DOWNTIME)
+    body = response.body.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        # Its words name a position, never a value. What was cut off is worth another attempt.
+        cut_off = "truncated" in str(error)
+        what = "JSON that is cut off" if cut_off else "something that is not JSON"
+        raise UnexpectedResponse(f"{host} answered with {what} ({len(body)} bytes).", retryable=cut_off) from None
+    return Response(response.status, response.headers, body)
+
+
+def _media_type(response: Response) -> str:
+    # Whatever a server writes here may end in a message, so it is cut to what a media type can be.
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()[:60]
+
+
+class BodyReader:
+    """Puts a body together piece by piece, unpacks it, and stops as soon as it grows beyond `limit` bytes unpacked."""
+
+    def __init__(self, host: str, limit: int) -> None:
+        self._host = host
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._inflater: zlib._Decompress | None = None
+        self.size = 0
+
+    def unpack(self, encoding: str | None) -> None:
+        """How the body is packed, by its `Content-Encoding`. Only gzip was asked for."""
+        encoding = (encoding or "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "x-gzip"):
+            raise UnexpectedResponse(f"{self._host} packed its answer in a way that was not asked for.")
+        self._inflater = _gunzip() if encoding != "identity" else None
+
+    def feed(self, raw: bytes) -> None:
+        """Take in the next piece as it came over the wire."""
+        if self._inflater is None:
+            self._keep(raw)
+            return
+        while raw:
+            if self._inflater.eof:  # a gzip body may consist of several members
+                self._inflater = _gunzip()
+            try:
+                self._keep(self._inflater.decompress(raw, self._limit - self.size + 1))
+            except zlib.error:
+                raise UnexpectedResponse(f"{self._host} sent a packed answer that cannot be unpacked.", retryable=True) from None
+            raw = self._inflater.unconsumed_tail or self._inflater.unused_data
+
+    def body(self) -> bytes:
+        """The whole of it. Raises where a packed body ends too early."""
+        if self._inflater is not None and not self._inflater.eof:
+            raise UnexpectedResponse(f"{self._host} sent a packed answer that is cut off.", retryable=True)
+        return self.so_far()
+
+    def so_far(self) -> bytes:
+        """What has come so far."""
+        return b"".join(self._pieces)
+
+    def _keep(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if self.size > self._limit:
+            raise UnexpectedResponse(
+                f"{self._host} sent more than {self._limit / 2**20:.0f} MiB in one answer.",
+                remedy="Ask for smaller pages (`page_size`); if small ones grow as large, report it to the maker of the SIS.",
+            )
+        self._pieces.append(piece)
+
+
+def _gunzip() -> zlib._Decompress:
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)

@@ -1,0 +1,392 @@
+"""The HTTP client: the only file that knows which library is used. Layers: retry( breaker( auth( limiter( http )))).
+
+`Wire` sends one request to one origin and reads its answer; the limiter sits there, so that every request takes a slot, re-sent
+and token requests too. `Transport` puts token, breaker and retry around it. What goes wrong leaves as an error of `errors.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
+from dataclasses import dataclass, field, replace
+from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+
+from sis_connect.clock import Clock
+from sis_connect.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    NetworkError,
+    RequestTimedOut,
+    UnexpectedResponse,
+)
+from sis_connect.tokens.token_manager import TokenSource
+from sis_connect.transport.addresses import Origin, address, origin_of, safe_base
+from sis_connect.transport.answers import BodyReader, ErrorReader, Response, as_json, fault
+from sis_connect.transport.circuit_breaker import CircuitBreaker, Verdict
+from sis_connect.transport.rate_limit import Limiter
+from sis_connect.transport.redact import path_template
+from sis_connect.transport.retry import Budget, Tries, retrying
+
+__all__ = ["Call", "ErrorReader", "Request", "Response", "Transport", "Wire"]
+
+_log = logging.getLogger("sis_connect.transport")
+# The library logs whole URLs, and a query may hold a name.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+#: The largest answer, unpacked, and how much of an error answer is looked at.
+MAX_BYTES = 64 * 2**20
+_ERROR_BYTES = 64 * 2**10
+_CONNECT_SECONDS = 10.0
+#: Idle connections are closed before common servers close theirs (5 s), so that no request runs into a closing one.
+_IDLE_SECONDS = 3.0
+_Value = TypeVar("_Value")
+_Pause = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request that was sent, for statistics and logs: the template of its path, never a concrete path or query.
+
+    `bytes` are those of the body, unpacked. `status` is `None` where no answer came; `error` names what went wrong.
+    """
+
+    template: str
+    method: str
+    status: int | None
+    milliseconds: float
+    bytes: int
+    error: str | None
+
+
+@dataclass(slots=True)
+class _Record:
+    """A call in the making."""
+
+    status: int | None = None
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as the wire sends it. Its repr shows only what a log may show."""
+
+    method: str
+    template: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    json: object = field(default=None, repr=False)
+
+
+class Wire:
+    """One pooled client for one origin. Every request takes a slot; none follows a redirect, none carries a cookie."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        limiter: Limiter,
+        clock: Clock,
+        timeout: float,
+        pool: int,
+        max_bytes: int,
+        on_call: Callable[[Call], None] | None,
+    ) -> None:
+        self.origin = origin_of(base_url)
+        self._limiter = limiter
+        self._clock = clock
+        self._timeout = timeout
+        self._max_bytes = max_bytes
+        self._on_call = on_call
+        self._connections = asyncio.Semaphore(pool)
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS), pool=None),
+            limits=httpx.Limits(max_connections=pool, max_keepalive_connections=pool, keepalive_expiry=_IDLE_SECONDS),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "sis-connect"},
+            # Plain HTTP is for this machine only, so it must not leave it through a proxy either.
+            trust_env=self.origin.scheme == "https",
+        )
+
+    async def send(self, request: Request, judge: Callable[[Response], _Value], pause: _Pause = nullcontext) -> _Value:
+        """Send once; return what `judge` makes of the answer, or raise what it raises. `pause` surrounds waiting in a queue."""
+        if origin_of(request.url) != self.origin:
+            raise ConfigurationError("A request was about to leave for another server; it was not sent.")
+        async with _entered(self._connections, pause), _entered(self._limiter.slot(), pause) as slot:
+            with self._recorded(request) as record, self._translated():
+                async with self._answer(request) as answer:
+                    record.status = answer.status_code
+                    await slot.answered()  # the headers are here: its rest begins, while the body may take its time
+                    return judge(await self._read(answer, record))
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def _answer(self, request: Request) -> AsyncIterator[httpx.Response]:
+        prepared = self._client.build_request(
+            request.method, request.url, headers=request.headers, content=request.content, json=request.json
+        )
+        async with asyncio.timeout(self._timeout):
+            answer = await self._client.send(prepared, stream=True)
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
+
+    async def _read(self, answer: httpx.Response, record: _Record) -> Response:
+        headers = dict(answer.headers.items())
+        limit = self._max_bytes if answer.is_success else _ERROR_BYTES
+        reader = BodyReader(self.origin.host, limit)
+        try:
+            reader.unpack(headers.get("content-encoding"))
+            async for raw in answer.aiter_raw():
+                reader.feed(raw)
+                record.bytes = reader.size
+            body = reader.body()
+        except (httpx.HTTPError, UnexpectedResponse):
+            if answer.is_success:
+                raise
+            body = reader.so_far()  # the status has said what matters; an error answer that breaks off changes nothing
+        return Response(answer.status_code, headers, body)
+
+    @contextmanager
+    def _recorded(self, request: Request) -> Iterator[_Record]:
+        record, error_name, started = _Record(), None, self._clock.monotonic()
+        try:
+            yield record
+        except BaseException as error:
+            error_name = type(error).__name__
+            raise
+        finally:
+            milliseconds = (self._clock.monotonic() - started) * 1000
+            _log.debug("%s %s: %s, %.0f ms", request.method, request.template, error_name or record.status, milliseconds)
+            if self._on_call is not None:
+                self._on_call(
+                    Call(
+                        template=request.template,
+                        method=request.method,
+                        status=record.status,
+                        milliseconds=milliseconds,
+                        bytes=record.bytes,
+                        error=error_name,
+                    )
+                )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError):
+            # The library quotes the offending header or address, which may be the token: its words stay here.
+            raise ConfigurationError(
+                "A request could not be built: an address or header holds characters that may not be sent."
+            ) from None
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _network_error(error, self.origin, self._timeout) from error
+
+
+@asynccontextmanager
+async def _entered(context: AbstractAsyncContextManager[_Value], pause: _Pause) -> AsyncIterator[_Value]:
+    """Enter `context` with the budget standing still."""
+    async with AsyncExitStack() as stack:
+        with pause():
+            value = await stack.enter_async_context(context)
+        yield value
+
+
+def _network_error(error: BaseException, origin: Origin, timeout: float) -> NetworkError:
+    """Why nothing came back, told apart so that an operator knows where to look."""
+    host = origin.host
+    match error:
+        case httpx.ConnectTimeout():
+            return RequestTimedOut(f"{host} did not accept a connection within {min(timeout, _CONNECT_SECONDS):g} seconds.")
+        case httpx.TimeoutException() | TimeoutError():
+            return RequestTimedOut(f"{host} did not answer within {timeout:g} seconds.")
+        case httpx.ProxyError():
+            return NetworkError(
+                f"The proxy on the way to {host} refused the connection.", remedy="Check this machine's proxy settings."
+            )
+        case httpx.ConnectError():
+            return _connect_error(error, origin)
+        case _:
+            return NetworkError(f"{host} broke off in the middle of an answer.")
+
+
+def _connect_error(error: BaseException, origin: Origin) -> NetworkError:
+    host = origin.host
+    for cause in _causes(error):
+        match cause:
+            case socket.gaierror():
+                return NetworkError(
+                    f"The host {host} is not known (DNS).",
+                    remedy="Check the spelling of the base URL, and that this machine can resolve names.",
+                    retryable=cause.errno == socket.EAI_AGAIN,
+                )
+            case ssl.SSLCertVerificationError():
+                return NetworkError(
+                    f"The certificate of {host} cannot be trusted (TLS: {cause.verify_message}).",
+                    remedy="Have the district renew it, or install the certificate authority that signed it on this machine.",
+                    retryable=False,
+                )
+            case ssl.SSLError():
+                return NetworkError(f"No secure connection to {host} came about (TLS: {cause.reason or 'failed handshake'}).")
+            case ConnectionRefusedError():
+                return NetworkError(
+                    f"{host} refuses connections on port {origin.port}.",
+                    remedy="Check the port of the base URL, and that the SIS is up.",
+                )
+    return NetworkError(f"{host} cannot be reached.")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that lie behind it."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for inner in error.exceptions:
+                yield from _causes(inner)
+        error = error.__cause__ or error.__context__
+
+
+class Transport:
+    """The way to one SIS. `async with` it, or call `aclose`.
+
+    `timeout` is how many seconds an answer may take to begin, or to go on; `budget` how many one request may take with all its
+    attempts, queueing for the limiter not counted. `pool` connections are kept. Answers grow to `max_bytes` at most. `on_call`
+    hears of every request that was sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        tokens: TokenSource | None,
+        limiter: Limiter,
+        clock: Clock,
+        read_error: ErrorReader | None = None,
+        timeout: float = 30,
+        budget: float = 300,
+        max_attempts: int = 3,
+        pool: int = 8,
+        max_bytes: int = MAX_BYTES,
+        on_call: Callable[[Call], None] | None = None,
+    ) -> None:
+        self.base_url = safe_base(base_url, "base URL")
+        self._tokens = tokens
+        self._limiter = limiter
+        self._clock = clock
+        self._read_error = read_error
+        self._budget = budget
+        self._max_attempts = max_attempts
+        self._wire = Wire(
+            self.base_url, limiter=limiter, clock=clock, timeout=timeout, pool=pool, max_bytes=max_bytes, on_call=on_call
+        )
+        self._breaker = CircuitBreaker(self._wire.origin.host, clock)
+
+    async def __aenter__(self) -> Transport:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._wire.aclose()
+
+    @property
+    def window_left(self) -> int | None:
+        """Requests left in the limiter's window now; `None` without a limit."""
+        return self._limiter.window_left
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object | None = None,
+        headers: Mapping[str, str] | None = None,
+        template: str | None = None,
+        repeatable: bool = True,
+        authenticate: bool = True,
+        expect_json: bool = False,
+    ) -> Response:
+        """Send a request and return its 2xx answer; everything else is a named error.
+
+        `path` lies below the base URL. `template` is the path with its ids left out, for logs; give it wherever the path has any.
+        Only a `repeatable` request is sent again after a failure. `expect_json` demands a complete JSON text.
+        """
+        request = Request(
+            method=method,
+            template=template or path_template(path),
+            url=address(self.base_url, path, params),
+            headers=dict(headers or {}),
+            json=json,
+        )
+        tries = Tries(at_most=self._max_attempts if repeatable else 1)
+        tokens = self._tokens if authenticate else None
+        try:
+            async with asyncio.timeout(self._budget) as deadline:
+                budget = Budget(deadline)
+                return await retrying(
+                    partial(self._attempt, request, tokens, expect_json, tries, budget),
+                    attempts=tries.limit,
+                    seconds_left=budget.seconds_left,
+                    clock=self._clock,
+                    repeat=tries.worth_repeating,
+                )
+        except TimeoutError:
+            raise RequestTimedOut(
+                f"{self._wire.origin.host} gave no complete answer within {self._budget:g} seconds, all attempts together."
+            ) from None
+
+    async def get_json(
+        self, path: str, *, params: Mapping[str, str] | None = None, template: str | None = None, authenticate: bool = True
+    ) -> Response:
+        """GET a complete JSON text. The body is not parsed into objects."""
+        return await self.request("GET", path, params=params, template=template, authenticate=authenticate, expect_json=True)
+
+    async def _attempt(
+        self, request: Request, tokens: TokenSource | None, expect_json: bool, tries: Tries, budget: Budget
+    ) -> Response:
+        tries.begin()
+        with self._breaker.call() as verdict:
+            judge = partial(self._judge, verdict, expect_json)
+            if tokens is None:
+                return await self._wire.send(request, judge, budget.paused)
+            with budget.paused():  # it may queue for the limiter too, and has a limit of time of its own
+                token = await tokens.token(tries.rejected)
+            bearer = {"Authorization": f"Bearer {token.get_secret_value()}"}
+            try:
+                return await self._wire.send(replace(request, headers={**request.headers, **bearer}), judge, budget.paused)
+            except AuthenticationError as error:
+                tries.refused(token, error)
+                raise
+
+    def _judge(self, verdict: Verdict, expect_json: bool, response: Response) -> Response:
+        verdict.failed = response.status >= 500
+        error = fault(response, base_url=self.base_url, now=self._clock.now(), read_error=self._read_error)
+        if error is not None:
+            raise error
+        return as_json(response, base_url=self.base_url) if expect_json else response
