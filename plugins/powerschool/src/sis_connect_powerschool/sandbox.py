@@ -1,0 +1,285 @@
+"""A local server that behaves like PowerSchool's `/ws/v1`, over the synthetic district.
+
+It knows nothing of this plugin's provider and mapping: both follow the notes on the API, and meet on a socket only. Settings:
+`access` (NONE, READ, FULL: what the plugin was granted), `page_size` and `<resource>_page_size` (the maximum), `over_page_size`
+(`clamp` or `reject` what asks for more), `unknown_field` (`reject` or `ignore` one in `q`), `graduated_school` (`hidden` from
+the list of schools, or `listed`), `token_life` (seconds), `invalid` (share of students without a family name, such as 0.5).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sis_connect.capabilities import Kind
+from sis_connect.errors import ConfigurationError
+from sis_connect.records import Record
+from sis_connect.testing.district import District
+from sis_connect.testing.sandbox_app import Sandbox
+from sis_connect_powerschool import sandbox_truth
+from sis_connect_powerschool.sandbox_query import QueryError, parse
+from sis_connect_powerschool.sandbox_resources import RESOURCES, Resource, Resources
+from sis_connect_powerschool.sandbox_wire import Tree, list_json, to_json, to_xml
+
+TOKEN_PATH = "/oauth/access_token"  # noqa: S105 - a path, no secret
+THIRTY_DAYS = 2_592_000
+_CHOICES = {
+    "access": ("NONE", "READ", "FULL"),
+    "over_page_size": ("clamp", "reject"),
+    "unknown_field": ("reject", "ignore"),
+    "graduated_school": ("hidden", "listed"),
+}
+
+
+class Refused(Exception):  # noqa: N818 - the server's answer, not our error
+    """The server answers with an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+class PowerSchoolSandbox(Sandbox):
+    token_path = TOKEN_PATH
+    optional_fields = frozenset({"preferred_given_name"})
+    known_settings: ClassVar[Mapping[str, str]] = {
+        "access": "FULL",
+        "page_size": "100",
+        **{f"{name}_page_size": "" for name in RESOURCES},
+        "over_page_size": "clamp",
+        "unknown_field": "reject",
+        "graduated_school": "hidden",
+        "token_life": str(THIRTY_DAYS),
+        "invalid": "0",
+    }
+
+    def __init__(self, district: District, settings: Mapping[str, str]) -> None:
+        super().__init__(district, settings)
+        self._token: str | None = None
+        self._issued = 0.0
+        self._resources = Resources(district)
+        self.moved()
+
+    def set(self, key: str, value: str) -> None:
+        allowed = _CHOICES.get(key)
+        if allowed and value not in allowed:
+            raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
+        if key.endswith("page_size") and key != "over_page_size" and value and not (value.isdecimal() and int(value) > 0):
+            raise ConfigurationError(f"The setting {key!r} must be a number of rows, not {value!r}.")
+        if key in ("token_life", "invalid") and not re.fullmatch(r"\d+(\.\d+)?", value):
+            raise ConfigurationError(f"The setting {key!r} must be a number, not {value!r}.")
+        super().set(key, value)
+
+    def moved(self) -> None:
+        self._resources.refresh(
+            list_graduated=self.settings["graduated_school"] == "listed", invalid_share=float(self.settings["invalid"])
+        )
+
+    @property
+    def app(self) -> ASGIApp:
+        return self._answer
+
+    def truth(self, kind: Kind, *, history: bool) -> Iterator[tuple[str, Record]]:
+        return sandbox_truth.truth(self._resources, kind, history=history)
+
+    def error(self, status: int, message: str) -> Response:
+        return JSONResponse({"errorMessage": {"message": message}}, status)
+
+    @property
+    def unavailable_page(self) -> str:
+        return "<!DOCTYPE html><html><head><title>PowerSchool page unavailable</title></head><body>Try again later.</body></html>"
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            if scope["path"].rstrip("/") == TOKEN_PATH:
+                response = await self._grant(request)
+            else:
+                response = self._v1(request)
+        except Refused as refused:
+            response = self.error(refused.status, refused.message)
+        except QueryError as error:
+            response = self.error(400, str(error))
+        await response(scope, receive, send)
+
+    # The token
+
+    async def _grant(self, request: Request) -> Response:
+        if request.method != "POST":
+            raise Refused(405, "Method not allowed.")
+        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+        if not self._known_client(request.headers.get("authorization", "")):
+            return JSONResponse({"error": "invalid_client"}, 401)
+        if form.get("grant_type") != "client_credentials":
+            return JSONResponse({"error": "unsupported_grant_type"}, 400)
+        left = self._seconds_left()
+        if self._token is None or left <= 0:
+            self._token, self._issued, left = str(uuid4()), time.time(), int(float(self.settings["token_life"]))
+        return JSONResponse({"access_token": self._token, "token_type": "Bearer", "expires_in": str(left)})
+
+    def _known_client(self, authorization: str) -> bool:
+        scheme, _, code = authorization.partition(" ")
+        try:
+            given = base64.b64decode(code.strip(), validate=True)
+        except binascii.Error:
+            return False
+        return scheme.lower() == "basic" and hmac.compare_digest(given, f"{self.client_id}:{self.client_secret}".encode())
+
+    def _seconds_left(self) -> int:
+        return int(self._issued + float(self.settings["token_life"]) - time.time())
+
+    def _refusal(self, request: Request, target: str) -> Response | None:
+        """Why a request that needs a token is not answered: 401 with an empty body, the reason in a header."""
+        given = request.headers.get("authorization", "")
+        if given and self._token is not None and self.faults.take("token_expiry", target):
+            self._token = None
+        scheme, _, token = given.partition(" ")
+        live = self._token is not None and self._seconds_left() > 0
+        if live and scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), str(self._token).encode()):
+            return None
+        reason = ',error_description="The access token has expired"'
+        header = f'Bearer error="invalid_token",realm="PowerSchool"{reason}' if given else 'Bearer realm="PowerSchool"'
+        return Response(status_code=401, headers={"WWW-Authenticate": header})
+
+    # Resources
+
+    def _v1(self, request: Request) -> Response:
+        path = request.scope["path"].rstrip("/")
+        query = request.scope["query_string"].decode("latin-1")
+        target = f"{path}?{query}" if query else path
+        parts = path.split("/")[1:]
+        is_open = path in ("/ws/v1/metadata", "/ws/v1/time")
+        if not (is_open and "authorization" not in request.headers):
+            refusal = self._refusal(request, target)
+            if refusal is not None:
+                return refusal
+        if parts[:2] != ["ws", "v1"]:
+            raise Refused(404, "Not found.")
+        if is_open:
+            name, tree = ("metadata", self._metadata(request)) if path.endswith("metadata") else ("resource", _time())
+            # Not typed by content: "false" stays text here.
+            return _json(msgspec.json.encode({name: tree})) if _wants_json(request) else _xml(to_xml(name, tree))
+        missing = self._missing_access(request, parts[2:])
+        if missing:
+            raise Refused(401, f"Plugin is missing required accessLevelV1Api {missing} permission")
+        return self._resource(request, parts[2:], path, query)
+
+    def _missing_access(self, request: Request, parts: list[str]) -> str | None:
+        """Students are written with FULL access only."""
+        access = self.settings["access"]
+        if access == "NONE":
+            return "READ"
+        return "FULL" if request.method == "POST" and parts == ["student"] and access != "FULL" else None
+
+    def _metadata(self, request: Request) -> Tree:
+        """Who is connected, and how many rows a page may have."""
+        sizes = {f"{name}_max_page_size": self._page_size(name) for name in RESOURCES}
+        plugin = {"plugin_id": 9001} if "authorization" in request.headers else {}
+        return {
+            **plugin,
+            "powerschool_version": "25.7.0.0.252050214",
+            "state": "XX",
+            "state_reporting_version": "25.7.1.0",
+            "mobile_api_version": "3.2",
+            "district_timezone": "America/Denver",
+            "district_uuid": str(uuid5(NAMESPACE_URL, "https://example.org/district")),
+            **sizes,
+            "schema_table_query_max_page_size": self._page_size(""),
+            **{f"sso_enabled_{who}": "false" for who in ("admin", "guardian", "student", "teacher")},
+        }
+
+    def _page_size(self, resource: str) -> int:
+        return int(self.settings.get(f"{resource}_page_size") or self.settings["page_size"])
+
+    def _resource(self, request: Request, parts: list[str], path: str, query: str) -> Response:
+        counting = parts[-1:] == ["count"]
+        found = self._resources.find(parts[:-1] if counting else parts)
+        if parts == ["student"]:
+            raise Refused(405, "This sandbox does not write.")
+        if found is None or (counting and not isinstance(found, tuple)):
+            raise Refused(404, "Resource not found.")
+        if request.method not in ("GET", "HEAD"):
+            raise Refused(405, "Method not allowed.")
+        asked = dict(parse_qsl(query))
+        if not isinstance(found, tuple):
+            name, tree = self._resources.single(found, _names(asked, "expansions"), _names(asked, "extensions"))
+            return self._respond(request, name, tree)
+        resource, parent = found
+        rows = self._resources.rows(
+            resource, parent, parse(asked.get("q", "")), strict=self.settings["unknown_field"] == "reject"
+        )
+        tail = f"?{query}" if query else ""
+        target = path.removesuffix("/count") + tail
+        size = self._asked_size(resource, asked)
+        if counting:
+            total = self.faults.total(path + tail, len(self.faults.rows(target, rows, size=size, later_page=False)))
+            if total is None:
+                raise Refused(404, "Resource not found.")
+            return self._respond(request, "resource", {"count": total})
+        page = self.faults.page(target, rows, _positive(asked, "page", 1), size)
+        return self._page(request, resource, page, asked)
+
+    def _asked_size(self, resource: Resource, asked: Mapping[str, str]) -> int:
+        most = self._page_size(resource.single)
+        size = _positive(asked, "pagesize", most)
+        if size > most and self.settings["over_page_size"] == "reject":
+            raise Refused(400, f"The page size {size} exceeds the maximum of {most}.")
+        return min(size, most)
+
+    def _page(self, request: Request, resource: Resource, page: Any, asked: Mapping[str, str]) -> Response:
+        expansions, extensions = _names(asked, "expansions"), _names(asked, "extensions")
+        attributes = resource.attributes
+        if _wants_json(request):
+            rows = [self._resources.json(resource, serial, expansions, extensions) for serial in page]
+            return _json(list_json(resource.plural, resource.single, attributes, rows))
+        trees = [self._resources.tree(resource, serial, expansions, extensions) for serial in page]
+        return _xml(to_xml(resource.plural, {**attributes, resource.single: trees}))
+
+    def _respond(self, request: Request, name: str, tree: Tree) -> Response:
+        return _json(to_json({name: tree})) if _wants_json(request) else _xml(to_xml(name, tree))
+
+
+def create(district: District, settings: Mapping[str, str]) -> PowerSchoolSandbox:
+    """The sandbox's factory."""
+    return PowerSchoolSandbox(district, settings)
+
+
+def _time() -> Tree:
+    now = time.time()
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    return {"time": text, "timestamp": int(now * 1000)}
+
+
+def _names(asked: Mapping[str, str], key: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in asked.get(key, "").split(",") if name.strip())
+
+
+def _positive(asked: Mapping[str, str], key: str, default: int) -> int:
+    text = asked.get(key) or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise Refused(400, f"Invalid {key}.")
+    return int(text)
+
+
+def _wants_json(request: Request) -> bool:
+    return "application/json" in request.headers.get("accept", "").lower()
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json;charset=UTF-8")
+
+
+def _xml(body: bytes) -> Response:
+    return Response(body, media_type="application/xml;charset=UTF-8")

@@ -1,0 +1,208 @@
+"""Running a sandbox: a local server that behaves like a vendor's API, over the synthetic district.
+
+    async with running_sandbox(info, students=200) as sandbox:
+        ... connect to sandbox.base_url with sandbox.client_id and sandbox.client_secret ...
+        sandbox.set_day(1)
+
+`running_sandbox` also works with a plain `with`. Control endpoints, all below `/_sandbox`: `POST day`, `GET stats`,
+`POST fault`, `DELETE fault`, `GET truth?kind=K[&history=1][&fields=…]`, and `POST set` (settings while it runs), `GET leaks`
+(where a redirect or a link to another origin was followed with credentials).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from sis_connect.discovery import load
+from sis_connect.errors import ConfigurationError, MissingExtra
+from sis_connect.provider import ProviderInfo
+from sis_connect.settings import parse_rate_limit
+from sis_connect.testing.district import District
+from sis_connect.testing.faults import Fault
+
+if TYPE_CHECKING:
+    from sis_connect.testing.sandbox_app import SandboxApp
+    from sis_connect.testing.sandbox_server import ServerThread
+
+#: The setting that every sandbox knows: `off` leaves `Retry-After` out of refusals.
+RETRY_AFTER = "retry_after"
+
+
+def build_app(
+    info: ProviderInfo | str,
+    *,
+    students: int = 10_000,
+    seed: int = 1,
+    day: int = 0,
+    rate: str | None = None,
+    latency: float = 0.0,
+    faults: Sequence[str | Fault] = (),
+    settings: Mapping[str, str] | None = None,
+) -> SandboxApp:
+    """A provider's sandbox, ready to be served. `info` may also be the sandbox's own `module:factory`. `rate` is `N/SECONDS`,
+    `latency` milliseconds. Raises `MissingExtra` where Starlette or uvicorn is not installed."""
+    try:
+        import uvicorn  # noqa: F401 - asked for here, used by the server
+
+        from sis_connect.testing.sandbox_app import SandboxApp
+    except ImportError as error:
+        raise MissingExtra("A sandbox", "sandbox") from error
+    target = info if isinstance(info, str) else info.sandbox
+    if target is None:
+        raise ConfigurationError(
+            f"The provider {info!r} has no sandbox.", remedy="See `sis-connect providers` for those that have."
+        )
+    chosen = dict(settings or {})
+    tell = chosen.pop(RETRY_AFTER, "on") != "off"
+    try:
+        district = District(students=students, seed=seed)
+        district.move_to(day)
+        limit = parse_rate_limit(rate or "off")
+    except ValueError as error:
+        raise ConfigurationError(f"The sandbox cannot be built: {error}") from None
+    return SandboxApp(
+        load(target)(district, chosen),
+        limit=limit if isinstance(limit, tuple) else None,
+        latency=latency / 1000,
+        faults=[fault if isinstance(fault, Fault) else Fault.parse(fault) for fault in faults],
+        tell_retry_after=tell,
+    )
+
+
+def ready_message(provider: str, app: SandboxApp, base_url: str, rate: str | None) -> dict[str, Any]:
+    """What a client needs to know to connect."""
+    sandbox = app.sandbox
+    told = {key: value for key, value in sandbox.settings.items() if key in sandbox.client_settings}
+    return {
+        "provider": provider,
+        "base_url": base_url,
+        "token_url": base_url + sandbox.token_path,
+        "client_id": sandbox.client_id,
+        "client_secret": sandbox.client_secret,
+        "date": sandbox.district.today.isoformat(),
+        "settings": {"rate_limit": rate or "off", **told},
+    }
+
+
+def serve_sandbox(
+    info: ProviderInfo,
+    *,
+    port: int = 0,
+    students: int = 10_000,
+    seed: int = 1,
+    day: int = 0,
+    rate: str | None = None,
+    latency: float = 0.0,
+    faults: Sequence[str | Fault] = (),
+    settings: Mapping[str, str] | None = None,
+) -> None:
+    """Serve until interrupted. Prints one line of JSON on stdout once connections are taken."""
+    app = build_app(info, students=students, seed=seed, day=day, rate=rate, latency=latency, faults=faults, settings=settings)
+    from sis_connect.testing.sandbox_server import Server
+
+    def announce() -> None:
+        sys.stdout.write(json.dumps(ready_message(info.name, app, server.base_url, rate)) + "\n")
+        sys.stdout.flush()
+
+    server = Server(app, port, announce)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        return
+
+
+class RunningSandbox:
+    """A sandbox under way, and its controls. They act between two requests and may be called from any thread."""
+
+    def __init__(self, provider: str, app: SandboxApp, thread: ServerThread, rate: str | None) -> None:
+        self._app, self._thread = app, thread
+        message = ready_message(provider, app, thread.server.base_url, rate)
+        self.provider: str = provider
+        self.base_url: str = message["base_url"]
+        self.token_url: str = message["token_url"]
+        self.client_id: str = message["client_id"]
+        self.client_secret: str = message["client_secret"]
+        self.settings: dict[str, str] = message["settings"]
+
+    @property
+    def date(self) -> datetime.date:
+        """The school date on the day that the sandbox shows."""
+        return self._app.sandbox.district.today
+
+    @property
+    def district(self) -> District:
+        """What the sandbox is about."""
+        return self._app.sandbox.district
+
+    def set_day(self, day: int) -> datetime.date:
+        self._thread.call(lambda: self._app.set_day(day))
+        return self.date
+
+    def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = self._thread.call(self._app.traffic.stats)
+        return stats
+
+    def fault(self, name: str, value: object = "", *, count: int | None = None, path: str = "") -> None:
+        """Ask for a fault: `count` times, or until cleared; for paths with this prefix or pattern."""
+        fault = Fault(name, str(value), count, path)
+        self._thread.call(lambda: self._app.sandbox.faults.add(fault))
+
+    def clear_faults(self) -> None:
+        self._thread.call(self._app.sandbox.faults.clear)
+
+    def set(self, **settings: str) -> None:
+        """Change settings of the vendor's sandbox."""
+        self._thread.call(lambda: self._app.change_settings(settings))
+
+    def truth(self, kind: str, *, history: bool = False, fields: Collection[str] | None = ()) -> list[dict[str, Any]]:
+        """What a perfect client would have, with the on-request fields that are named (None: all)."""
+        lines: list[dict[str, Any]] = self._thread.call(lambda: list(self._app.truth(kind, history=history, fields=fields)))
+        return lines
+
+    @property
+    def leaks(self) -> list[str]:
+        """Paths at another origin that were reached with credentials."""
+        return list(self._app.leaks)
+
+
+class running_sandbox:  # noqa: N801 - used like a function
+    """A sandbox in a thread of its own, for as long as the `with` or `async with` block lasts. Arguments as for `build_app`."""
+
+    def __init__(
+        self,
+        info: ProviderInfo | str,
+        *,
+        port: int = 0,
+        students: int = 200,
+        seed: int = 1,
+        day: int = 0,
+        rate: str | None = None,
+        latency: float = 0.0,
+        faults: Sequence[str | Fault] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._provider = info if isinstance(info, str) else info.name
+        self._port, self._rate = port, rate
+        self._app = build_app(
+            info, students=students, seed=seed, day=day, rate=rate, latency=latency, faults=faults, settings=settings
+        )
+
+    def __enter__(self) -> RunningSandbox:
+        from sis_connect.testing.sandbox_server import ServerThread
+
+        self._thread = ServerThread(self._app, self._port)
+        return RunningSandbox(self._provider, self._app, self._thread, self._rate)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._thread.stop()
+
+    async def __aenter__(self) -> RunningSandbox:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.__exit__(kind, error, trace)
