@@ -1,0 +1,58 @@
+"""PowerSchool for sis-connect: rosters over the REST interface `/ws/v1`. This module registers it and is cheap to import."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sis_connect.capabilities import Capabilities, KindCapabilities
+from sis_connect.hookspecs import hookimpl
+from sis_connect.provider import CONTRACT, ProviderInfo
+
+_BY_STATUS = KindCapabilities(offered=True, leaving="status", total_count=True)
+_BY_ABSENCE = KindCapabilities(offered=True, leaving="absence", total_count=True)
+
+INFO = ProviderInfo(
+    name="powerschool",
+    label="PowerSchool SIS",
+    provider="sis_connect_powerschool.provider:PowerSchoolProvider",
+    contract=CONTRACT,
+    capabilities=Capabilities(
+        {
+            "schools": _BY_ABSENCE,
+            "terms": _BY_ABSENCE,
+            "courses": _BY_ABSENCE,
+            "sections": _BY_ABSENCE,
+            "enrollments": _BY_ABSENCE,
+            "staff": KindCapabilities(
+                offered=True,
+                leaving="absence",
+                omission_means_blank=True,
+                total_count=True,
+                reference_ids=("school_staff",),
+            ),
+            "students": KindCapabilities(
+                offered=True,
+                leaving="status",
+                omission_means_blank=True,
+                total_count=True,
+                single_read=True,
+                strong_ids=("state_id", "student_number"),
+            ),
+            "school_enrollments": _BY_STATUS,
+        }
+    ),
+    api_versions=("/ws/v1",),
+    settings="sis_connect_powerschool.settings:PowerSchoolSettings",
+    default_rate_limit=(60, 60.0),
+    default_page_size=100,
+    renews_early=False,
+    token_path="/oauth/access_token",  # noqa: S106 - a path, no secret
+    base_path=False,
+    read_error="sis_connect_powerschool.errors:read_error",
+    sandbox="sis_connect_powerschool.sandbox:create",
+)
+
+
+@hookimpl
+def sis_connect_providers() -> Sequence[ProviderInfo]:
+    return [INFO]

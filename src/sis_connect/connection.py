@@ -1,0 +1,391 @@
+"""Opening one SIS: settings checked, transport, token and limit put together, and closed again with `async with`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ValidationError
+
+from sis_connect.capabilities import Kind
+from sis_connect.clock import Clock, SystemClock
+from sis_connect.discovery import Registry, discover, load
+from sis_connect.errors import ConfigurationError, NotOffered, SISError, UnexpectedResponse
+from sis_connect.provider import BaseSISProvider, Finding, InvalidRow, Page, ProviderInfo, Scope, Stream
+from sis_connect.records import (
+    RECORDS,
+    Course,
+    Enrollment,
+    Guardian,
+    Record,
+    School,
+    SchoolEnrollment,
+    Section,
+    Staff,
+    Student,
+    Term,
+    on_request,
+)
+from sis_connect.settings import SISProviderConfig, validated
+from sis_connect.tokens.token_manager import TokenManager, TokenSource, TokenStore
+from sis_connect.transport.http import Call, Transport
+from sis_connect.transport.oauth import ClientCredentials
+from sis_connect.transport.rate_limit import Limiter, WindowLog
+from sis_connect.transport.token_endpoint import TokenEndpoint
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+OnCall = Callable[[Call], None]
+
+#: Kinds that are few, and whose records may come in pieces: somebody who works at two schools is listed at both.
+_GATHERED: frozenset[Kind] = frozenset({"schools", "terms", "courses", "staff"})
+_EVERYTHING = Scope()
+
+
+def connect(
+    provider: str,
+    config: SISProviderConfig | None = None,
+    *,
+    registry: Registry | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> Connection:
+    """One SIS, to be opened with `async with`. Settings are those of `SISProviderConfig` and the provider's own, by name.
+
+    Nothing is sent before it is opened. Raises `ConfigurationError` where settings are wrong.
+    """
+    info = (registry or discover()).info(provider)
+    given = {**(config.model_dump(exclude_unset=True) if config else {}), **settings, "provider": provider}
+    checked = validated(given, origin="connect()")
+    own_settings(info, checked)
+    return Connection(info, checked, clock=clock)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProvider:
+    """A provider that can be asked, and the transport it asks through."""
+
+    provider: BaseSISProvider
+    transport: Transport
+
+
+@asynccontextmanager
+async def open_provider(
+    info: ProviderInfo,
+    config: SISProviderConfig,
+    *,
+    limiter: Limiter | None = None,
+    tokens: TokenSource | None = None,
+    clock: Clock | None = None,
+    on_call: OnCall | None = None,
+) -> AsyncIterator[OpenProvider]:
+    """Put a provider together and close what was opened for it. A limiter and tokens that are handed in stay open."""
+    clock = clock or SystemClock()
+    own = own_settings(info, config)
+    limiter = limiter or limiter_for(info, config, clock=clock)
+    tokens = tokens or token_source(info, config, limiter=limiter, clock=clock, on_call=on_call)
+    transport = Transport(
+        base_url=config.base_url,
+        tokens=tokens,
+        limiter=limiter,
+        clock=clock,
+        read_error=load(info.read_error) if info.read_error else None,
+        timeout=config.timeout,
+        budget=config.budget,
+        max_attempts=config.max_attempts,
+        pool=config.pool,
+        on_call=on_call,
+    )
+    async with transport:
+        provider: BaseSISProvider = load(info.provider)(info, config, transport=transport, clock=clock, settings=own)
+        yield OpenProvider(provider, transport)
+
+
+def limiter_for(info: ProviderInfo, config: SISProviderConfig, *, clock: Clock, log: WindowLog | None = None) -> Limiter:
+    """The rate limit of an integration. With a `log` it is shared by all who use the same host and client."""
+    limit = config.rate_limit or info.default_rate_limit
+    if limit == "off":
+        return Limiter(None, clock=clock)
+    key = f"{urlsplit(config.base_url).netloc} {config.client_id or ''}"
+    return Limiter(*limit, log=log, key=key, clock=clock, timeout=config.timeout)
+
+
+def token_source(
+    info: ProviderInfo,
+    config: SISProviderConfig,
+    *,
+    limiter: Limiter,
+    clock: Clock,
+    on_call: OnCall | None = None,
+    store: TokenStore | None = None,
+) -> TokenManager:
+    """Tokens by client id and secret, kept in `store`, else in memory."""
+    if not config.client_id or config.client_secret is None:
+        raise ConfigurationError(
+            f"{info.label} needs a client id and a client secret.",
+            remedy="Give client_id and client_secret; the district's administrator finds them where the plugin was installed.",
+        )
+    credentials = ClientCredentials(
+        token_url=config.token_url or config.base_url + info.token_path,
+        client_id=config.client_id,
+        client_secret=config.client_secret,
+    )
+    fetch = TokenEndpoint(credentials, limiter=limiter, clock=clock, timeout=config.timeout, on_call=on_call)
+    return TokenManager(fetch, clock=clock, store=store, renews_early=info.renews_early)
+
+
+def own_settings(info: ProviderInfo, config: SISProviderConfig) -> BaseModel | None:
+    """The provider's own settings. Raises `ConfigurationError` where they, the base URL or the fields do not fit it."""
+    path = urlsplit(config.base_url).path
+    if path and not info.base_path:
+        raise ConfigurationError(
+            f"The base URL of a {info.label} has no path, this one has {path!r}.",
+            remedy=f"Give the address of the server alone: {config.base_url.removesuffix(path)}.",
+        )
+    _check_fields(info, config)
+    if info.settings is None:
+        if config.options:
+            raise ConfigurationError(
+                f"{info.label} has no setting {sorted(config.options)[0]!r}.", remedy="Correct its name, or leave it out."
+            )
+        return None
+    model: type[BaseModel] = load(info.settings)
+    try:
+        return model.model_validate(config.options)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise ConfigurationError(f"The settings of {info.label} cannot be used: {faults}.") from None
+
+
+def _check_fields(info: ProviderInfo, config: SISProviderConfig) -> None:
+    offered = info.capabilities.offered()
+    for name in config.fields:
+        kind, _, field = name.rpartition(".")
+        kinds = [own for own in offered if kind in ("", own)]
+        if not any(field in RECORDS[own].model_fields for own in kinds):
+            known = sorted({field for own in offered for field in on_request(own)} - {"custom"})
+            raise ConfigurationError(
+                f"There is no field {name!r} to be read on request.", remedy=f"Choose among: {', '.join(known)}."
+            )
+
+
+class Invalid(NamedTuple):
+    """A sort of invalid row: its kind, the names of the fields that are wrong, and why. No values."""
+
+    kind: Kind
+    fields: tuple[str, ...]
+    reason: str
+
+
+class InvalidRows(Counter[Invalid]):
+    """How many invalid rows of each sort were left out."""
+
+    @property
+    def by_kind(self) -> dict[Kind, int]:
+        """How many of each kind."""
+        counts: dict[Kind, int] = {}
+        for sort, count in self.items():
+            counts[sort.kind] = counts.get(sort.kind, 0) + count
+        return counts
+
+
+class Connection:
+    """One SIS, open while its `async with` lasts: `async for student in sis.students(): ...`.
+
+    Rows that break the contract are left out and counted in `invalid`. Where the SIS breaks off, what could be read comes first
+    and the error after it. Asking for a kind that the provider lacks raises `NotOffered`.
+    """
+
+    def __init__(self, info: ProviderInfo, config: SISProviderConfig, *, clock: Clock | None = None) -> None:
+        self.info = info
+        self.config = config
+        self.invalid = InvalidRows()
+        self._clock = clock or SystemClock()
+        self._open: OpenProvider | None = None
+        self._stack = AsyncExitStack()
+        self._readings: set[AsyncGenerator[Any, None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Connection: {self.info.name}, {'open' if self._open else 'closed'}>"
+
+    async def __aenter__(self) -> Connection:
+        if self._open is not None:
+            raise ConfigurationError("This connection is open already.", remedy="Open another one with connect().")
+        self._open = await self._stack.enter_async_context(open_provider(self.info, self.config, clock=self._clock))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = None
+        for reading in list(self._readings):
+            await reading.aclose()  # a loop that was left early
+        await self._stack.aclose()
+
+    def schools(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[School]:
+        """All schools."""
+        return self._records(School, scope)
+
+    def terms(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[Term]:
+        """All terms of the school year."""
+        return self._records(Term, scope)
+
+    def courses(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[Course]:
+        """All courses."""
+        return self._records(Course, scope)
+
+    def sections(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[Section]:
+        """All sections of the school year."""
+        return self._records(Section, scope)
+
+    def students(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[Student]:
+        """All students, those who have left too where the SIS lists them: see `status`."""
+        return self._records(Student, scope)
+
+    def staff(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[Staff]:
+        """All staff, each person once."""
+        return self._records(Staff, scope)
+
+    def school_enrollments(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[SchoolEnrollment]:
+        """Students' stays at schools."""
+        return self._records(SchoolEnrollment, scope)
+
+    def enrollments(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[Enrollment]:
+        """Students and teachers in sections."""
+        return self._records(Enrollment, scope)
+
+    def guardians(self, *, scope: Scope = _EVERYTHING) -> AsyncIterator[Guardian]:
+        """Guardians, where the provider offers them."""
+        return self._records(Guardian, scope)
+
+    def pages(
+        self,
+        kinds: Collection[Kind],
+        scope: Scope = _EVERYTHING,
+        *,
+        since: datetime | None = None,
+        cursor: Mapping[Stream, str] | None = None,
+    ) -> AsyncIterator[Page]:
+        """What the provider observes, page by page; see `BaseSISProvider.pages`."""
+        for kind in kinds:
+            self._demand(kind)
+        return self._kept(self._pages(kinds, scope, since, cursor))
+
+    async def check(self) -> Sequence[Finding]:
+        """Try the connection and say what is right and wrong with it. Changes nothing."""
+        return await self._provider.check()
+
+    @property
+    def _provider(self) -> BaseSISProvider:
+        if self._open is None:
+            raise ConfigurationError("This connection is not open.", remedy="Open it with `async with connect(...) as sis:`.")
+        return self._open.provider
+
+    def _demand(self, kind: Kind) -> None:
+        if not self.info.capabilities.of(kind).offered:
+            raise NotOffered(f"{self.info.label} does not offer {kind}.")
+
+    def _kept(self, reading: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        self._readings.add(reading)
+        return reading
+
+    def _records(self, model: type[R], scope: Scope) -> AsyncIterator[R]:
+        self._demand(model.kind)
+        reading = self._gathered(model, scope) if model.kind in _GATHERED else self._streamed(model, scope)
+        return self._kept(reading)
+
+    async def _gathered(self, model: type[R], scope: Scope) -> AsyncGenerator[R, None]:
+        """Records that may come in pieces, once all pieces are there, in the order in which they were first seen."""
+        found: dict[str, R] = {}
+        failure: SISError | None = None
+        try:
+            async for record in self._read(model, scope):
+                found[record.sis_id] = combined(found[record.sis_id], record) if record.sis_id in found else record
+        except SISError as error:
+            failure = error
+        for record in found.values():
+            yield record
+        if failure is not None:
+            raise failure
+
+    async def _streamed(self, model: type[R], scope: Scope) -> AsyncGenerator[R, None]:
+        """Records as they come, each once: pages may repeat rows while the SIS is being edited."""
+        seen: set[str] = set()
+        async with aclosing(self._read(model, scope)) as records:
+            async for record in records:
+                if record.sis_id not in seen:
+                    seen.add(record.sis_id)
+                    yield record
+
+    async def _read(self, model: type[R], scope: Scope) -> AsyncGenerator[R, None]:
+        errors: list[SISError] = []
+        received: Counter[Stream] = Counter()
+        async with aclosing(self._pages({model.kind}, scope, None, None)) as pages:
+            async for page in pages:
+                received[page.stream] += page.received
+                if page.error is not None:
+                    errors.append(page.error)
+                elif not page.more and page.total is not None and received[page.stream] < page.total:
+                    errors.append(_too_few(page, received[page.stream]))
+                for raw in page.rows:
+                    for record in self._understood(page, raw, model.kind):
+                        if isinstance(record, model):
+                            yield record
+        if errors:
+            raise errors[0]
+
+    def _understood(self, page: Page, raw: bytes, kind: Kind) -> Sequence[Record]:
+        try:
+            return page.read(raw).records
+        except InvalidRow as error:
+            self.invalid[Invalid(kind, error.fields, error.message)] += 1
+            return ()
+
+    async def _pages(
+        self, kinds: Collection[Kind], scope: Scope, since: datetime | None, cursor: Mapping[Stream, str] | None
+    ) -> AsyncGenerator[Page, None]:
+        pages = self._provider.pages(kinds, scope=scope, since=since, cursor=cursor)
+        try:
+            async for page in pages:
+                yield page
+        finally:
+            if isinstance(pages, AsyncGenerator):
+                await pages.aclose()
+
+
+def _too_few(page: Page, received: int) -> UnexpectedResponse:
+    return UnexpectedResponse(
+        f"The SIS counts {page.total} {page.endpoint} and sent {received}.",
+        remedy="Read again; it may have been edited meanwhile.",
+    )
+
+
+def combined(first: R, second: R) -> R:
+    """One record of two pieces: lists are united, identifiers keep all their values, and active anywhere is active."""
+    ids: dict[str, str | tuple[str, ...]] = dict(first.ids)
+    for name, value in second.ids.items():
+        values = sorted({*_listed(ids.get(name, ())), *_listed(value)})
+        ids[name] = values[0] if len(values) == 1 else tuple(values)
+    update: dict[str, Any] = {"ids": ids}
+    for name in second.model_fields_set - {"ids", "sis_id", "status", "status_reason"}:
+        mine, theirs = getattr(first, name), getattr(second, name)
+        if mine is None:
+            update[name] = theirs
+        elif isinstance(mine, tuple) and isinstance(theirs, tuple):
+            update[name] = tuple(sorted({*mine, *theirs}, key=str))
+    if second.status == "active":
+        update |= {"status": "active", "status_reason": None}
+    return first.model_copy(update=update)
+
+
+def _listed(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value

@@ -1,0 +1,163 @@
+"""What plugins for REST interfaces inherit: endpoints as data become pages of rows, and rows become records.
+
+A plugin declares endpoints and reads rows; it neither loops, nor waits, nor retries:
+
+    class ExampleProvider(RestProvider):
+        endpoints = (
+            Endpoint(name="schools", path="/schools", rows="schools", kinds=("schools",),
+                     row=SchoolRow, read=school, gives="school"),
+            Endpoint(name="students", path="/schools/{school}/students", rows="students", kinds=("students",),
+                     row=StudentRow, read=student, parent="schools"),
+        )
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import xxhash
+
+from sis_connect.capabilities import KINDS, Kind
+from sis_connect.diagnosis import cost, credentials, reachable
+from sis_connect.endpoint import Asked, Endpoint, build, concrete, total_in
+from sis_connect.errors import ConfigurationError
+from sis_connect.provider import Finding, Page, ProviderInfo, Scope, Stream
+from sis_connect.records import on_request
+from sis_connect.streams import Run
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from sis_connect.clock import Clock
+    from sis_connect.settings import SISProviderConfig
+    from sis_connect.transport.answers import Response
+    from sis_connect.transport.http import Transport
+
+__all__ = ["Asked", "Endpoint", "RestProvider", "build"]
+
+
+class RestProvider:
+    """A provider made of endpoints.
+
+    `mapping_version` changes whenever the plugin would read the same bytes differently. `probe` is a path that answers anybody,
+    for `doctor`. A provider is opened by `connect()` or the service, which hand it an open transport.
+    """
+
+    endpoints: ClassVar[tuple[Endpoint[Any], ...]] = ()
+    mapping_version: ClassVar[str] = "1"
+    probe: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        info: ProviderInfo,
+        config: SISProviderConfig,
+        *,
+        transport: Transport,
+        clock: Clock,
+        settings: BaseModel | None = None,
+    ) -> None:
+        self._info = info
+        self.config = config
+        self.settings = settings
+        self.transport = transport
+        self.clock = clock
+        self._fields: dict[Kind, frozenset[str]] = {kind: config.asked(kind) & on_request(kind) for kind in KINDS}
+
+    @property
+    def info(self) -> ProviderInfo:
+        """Who it is and what it can do."""
+        return self._info
+
+    def pages(
+        self,
+        kinds: Collection[Kind],
+        *,
+        scope: Scope,
+        since: datetime | None = None,
+        cursor: Mapping[Stream, str] | None = None,
+    ) -> AsyncIterator[Page]:
+        """Read these kinds; see `BaseSISProvider.pages`. The settings' schools and school year apply too."""
+        return Run(self, kinds, scope=self.narrowed(scope), cursor=cursor).pages()
+
+    def narrowed(self, scope: Scope) -> Scope:
+        """A scope within what the settings limit the integration to."""
+        own = frozenset(self.config.schools) or None
+        schools = own if scope.schools is None else scope.schools if own is None else scope.schools & own
+        if scope.schools and not schools:
+            raise ConfigurationError(
+                "The settings limit this integration to other schools.", remedy="Add the school to the setting schools."
+            )
+        return replace(scope, schools=schools, school_year=scope.school_year or self.config.school_year)
+
+    async def page_sizes(self) -> Mapping[str, int]:
+        """The page sizes that the server declares, by the names that endpoints use. Remember them: they are asked for again."""
+        return {}
+
+    async def school_year(self, scope: Scope) -> int | None:
+        """The year to ask `yearly` endpoints for, by the year it ends in; `None` leaves it to the server. Remember it."""
+        return scope.school_year
+
+    async def ping(self) -> None:
+        """Ask for something harmless, to see whether the server answers at all."""
+        if self.probe is not None:
+            await self.transport.get_json(self.probe, template=self.probe, authenticate=False)
+
+    async def findings(self) -> Sequence[Finding]:
+        """What else `doctor` should say about this SIS, once the credentials are known to work."""
+        return []
+
+    async def time_zone(self) -> str | None:
+        """The district's time zone, where the SIS tells it."""
+        return self.config.time_zone
+
+    async def check(self) -> Sequence[Finding]:
+        """Try the connection step by step, and stop where the next step cannot work."""
+        found = await reachable(self)
+        if not any(finding.level == "error" for finding in found):
+            found += await credentials(self)
+        if any(finding.level == "error" for finding in found):
+            return found
+        return [*found, *await self.findings(), await cost(self)]
+
+    def asked(self, context: Mapping[str, str]) -> Asked:
+        """What a stream in this context is asked for."""
+        return Asked(context, self._fields, self.settings)
+
+    def version(self, endpoint: Endpoint[Any]) -> str:
+        """The mapping version of an endpoint's rows: it moves with the mapping, the fields requested and the own settings."""
+        reading = {
+            "fields": {kind: sorted(self._fields[kind]) for kind in endpoint.kinds},
+            "settings": self.settings.model_dump(mode="json") if self.settings else None,
+        }
+        digest = xxhash.xxh3_64_hexdigest(json.dumps(reading, sort_keys=True))
+        return f"{self.mapping_version}:{digest}"
+
+    async def ask(self, endpoint: Endpoint[Any], asked: Asked, params: Mapping[str, str]) -> Response:
+        """One page of an endpoint."""
+        query = {**endpoint.filters(asked), **endpoint.params(asked), **params}
+        return await self._call(endpoint, endpoint.path, asked, query)
+
+    async def total(self, endpoint: Endpoint[Any], asked: Asked) -> int | None:
+        """How many rows there are, where the server tells by a request of its own."""
+        if not endpoint.count or not endpoint.total_at:
+            return None
+        response = await self._call(endpoint, endpoint.count, asked, endpoint.filters(asked))
+        return total_in(response, endpoint.total_at)
+
+    async def _call(self, endpoint: Endpoint[Any], template: str, asked: Asked, params: Mapping[str, str]) -> Response:
+        path = concrete(template, asked.context)
+        if endpoint.method == "GET":
+            return await self.transport.get_json(path, params=params, template=template)
+        return await self.transport.request(
+            endpoint.method,
+            path,
+            params=params,
+            json=endpoint.body(asked),
+            headers={"Accept": "application/json"},
+            template=template,
+            repeatable=endpoint.repeatable,
+        )

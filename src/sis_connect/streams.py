@@ -1,0 +1,287 @@
+"""One read of a REST provider: its streams, several at once, page by page.
+
+A stream is one endpoint in one context. A few workers take streams from a stack, newest first, so that what a page opens below it
+(the sections of a school, the rosters of a section) is read before the next page adds more: memory stays small however large the
+district. A stream that breaks ends in a page with an error, and the others go on, until it is plain that all will break.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sis_connect.capabilities import Kind
+from sis_connect.endpoint import Asked, Endpoint, named, reach_of, scoped
+from sis_connect.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    CircuitOpen,
+    ConfigurationError,
+    NotOffered,
+    SISError,
+    UnexpectedResponse,
+)
+from sis_connect.provider import DONE, InvalidRow, Page, Scope, Stream
+from sis_connect.stream import PageSize, StreamReader
+
+if TYPE_CHECKING:
+    from sis_connect.rest_provider import RestProvider
+    from sis_connect.transport.answers import Response
+
+T = TypeVar("T")
+
+#: Errors after which no stream of this connection can succeed.
+FINAL = (AuthenticationError, ConfigurationError)
+#: So many failures of one endpoint in a row, each after all attempts, and its other streams are not tried any more.
+GIVE_UP_AFTER = 10
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A stream to read. `quiet`: only for the streams below it. `resume`: hand over nothing before the page of that cursor."""
+
+    endpoint: Endpoint[Any]
+    asked: Asked
+    quiet: bool = False
+    resume: str | None = None
+    cursor: str | None = None
+    opened: set[str] = field(default_factory=set)
+    unreadable: bool = False
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        return self.asked.context
+
+
+class Run:
+    """One call of `pages`. It is used once."""
+
+    def __init__(
+        self, provider: RestProvider, kinds: Collection[Kind], *, scope: Scope, cursor: Mapping[Stream, str] | None = None
+    ) -> None:
+        self._provider = provider
+        self._kinds = frozenset(kinds)
+        self._scope = scope
+        self._cursor = cursor or {}
+        self._wanted, self._roots, self._below = chosen(provider.endpoints, self._kinds, scope)
+        self._sizes: dict[str, PageSize] = {}
+        self._jobs: asyncio.LifoQueue[_Job] = asyncio.LifoQueue()
+        self._pages: asyncio.Queue[Page | None] = asyncio.Queue(provider.config.concurrency * 2)
+        self._requests = asyncio.Semaphore(provider.config.concurrency)
+        self._mending = asyncio.Lock()
+        self._mended = 0
+        self._broken_in_a_row: Counter[str] = Counter()
+        self._end: SISError | None = None
+        self._closed: dict[str, SISError] = {}
+        self._closing = False
+
+    async def pages(self) -> AsyncIterator[Page]:
+        """All pages. The order within a stream is kept, streams take turns."""
+        for endpoint in self._roots:
+            for context in contexts(endpoint, self._scope):
+                self._push(endpoint, context)
+        crew = asyncio.create_task(self._crew())
+        try:
+            while (page := await self._pages.get()) is not None:
+                yield page
+            await crew
+        except BaseExceptionGroup as group:
+            # One worker's fault, such as a mistake in a plugin, is raised as what it is.
+            raise group.exceptions[0] from None
+        finally:
+            self._closing = True
+            crew.cancel()
+            await asyncio.gather(crew, return_exceptions=True)
+
+    def _push(self, endpoint: Endpoint[Any], context: Mapping[str, str]) -> None:
+        job = _Job(endpoint, self._provider.asked(context), quiet=endpoint not in self._wanted)
+        self._jobs.put_nowait(job)
+
+    async def _crew(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [group.create_task(self._work()) for _ in range(self._provider.config.concurrency)]
+                await self._jobs.join()
+                for worker in workers:
+                    worker.cancel()
+        finally:
+            if not self._closing:
+                await self._pages.put(None)
+
+    async def _work(self) -> None:
+        while True:
+            job = await self._jobs.get()
+            try:
+                if gone := self._end or self._closed.get(job.endpoint.name):
+                    await self._break_off(job, gone)
+                else:
+                    await self._read(job)
+            except SISError as error:
+                self._note(job.endpoint, error)
+                await self._break_off(job, error)
+            finally:
+                self._jobs.task_done()
+
+    def _note(self, endpoint: Endpoint[Any], error: SISError) -> None:
+        """Draw the consequences: a dead token ends the read; what is refused, or fails again and again, is left alone."""
+        self._broken_in_a_row[endpoint.name] += 1
+        if isinstance(error, FINAL):
+            self._end = error
+        elif isinstance(error, AuthorizationError) or self._broken_in_a_row[endpoint.name] >= GIVE_UP_AFTER:
+            self._closed[endpoint.name] = error
+
+    async def _break_off(self, job: _Job, error: SISError, *, below: bool = False) -> None:
+        """Say that a stream is incomplete, and so is everything that it would have opened."""
+        if not below and not job.quiet:
+            await self._pages.put(replace(self._page(job), more=True, cursor=job.cursor, error=error))
+        for child in self._below[job.endpoint.name]:
+            await self._break_off(_Job(child, job.asked, quiet=child not in self._wanted), error)
+
+    async def _read(self, job: _Job) -> None:
+        if job.endpoint.yearly and (year := await self._patiently(job.endpoint, lambda: self._provider.school_year(self._scope))):
+            job.asked = self._provider.asked({**job.context, "school_year": str(year)})
+        cursor = self._cursor.get((job.endpoint.name, named(job.context)))
+        parent = bool(self._below[job.endpoint.name])
+        if cursor == DONE and not parent:
+            return
+        if cursor == DONE:
+            job.quiet = True
+        elif parent:
+            job.resume = cursor  # its first pages are needed again for what they open, but not handed over
+        async with aclosing((await self._reader(job)).pages(None if parent else cursor)) as pages:
+            async for page in pages:
+                if page.cursor == job.resume:
+                    job.resume = None
+                job.cursor = page.cursor
+                if not job.quiet and job.resume is None:
+                    await self._pages.put(page)
+                if parent:
+                    await self._open(job, page)
+        if job.resume is not None and not job.quiet:
+            raise UnexpectedResponse("The list has changed since the read broke off.", remedy="Run the sync again.")
+
+    async def _reader(self, job: _Job) -> StreamReader:
+        return StreamReader(
+            job.endpoint,
+            self._page(job),
+            await self._size(job.endpoint),
+            ask=lambda params: self._ask(job, params),
+            count=lambda: self._total(job),
+            base_url=self._provider.config.base_url,
+            ahead=self._provider.config.concurrency,
+        )
+
+    async def _open(self, job: _Job, page: Page) -> None:
+        """Push the streams that a page's rows open."""
+        endpoint = job.endpoint
+        for raw in page.rows:
+            try:
+                row = endpoint.decode(raw)
+                key = endpoint.key_of(row)
+            except InvalidRow as error:
+                await self._unreadable(job, error)
+                continue
+            if key is None:
+                await self._unreadable(job, InvalidRow(f"{endpoint.key} is missing", key=None, fields=(endpoint.key,)))
+            elif key not in job.opened and endpoint.opens(row):
+                job.opened.add(key)
+                for child in reversed(self._below[endpoint.name]):
+                    self._push(child, {**job.context, str(endpoint.gives): key})
+
+    async def _unreadable(self, job: _Job, error: InvalidRow) -> None:
+        """What this row opens cannot be read; once for each stream is enough to know that something is missing."""
+        if not job.unreadable:
+            job.unreadable = True
+            await self._break_off(job, error, below=True)
+
+    async def _size(self, endpoint: Endpoint[Any]) -> PageSize:
+        if endpoint.name not in self._sizes:
+            declared = (await self._patiently(endpoint, self._provider.page_sizes)).get(endpoint.page_size or "")
+            wish = self._provider.config.page_size or declared or self._provider.info.default_page_size
+            asked = min(wish, declared) if wish and declared else wish
+            self._sizes.setdefault(endpoint.name, PageSize(asked=asked, declared=declared))
+        return self._sizes[endpoint.name]
+
+    async def _ask(self, job: _Job, params: Mapping[str, str]) -> Response:
+        response = await self._patiently(job.endpoint, lambda: self._provider.ask(job.endpoint, job.asked, params))
+        self._broken_in_a_row[job.endpoint.name] = 0
+        return response
+
+    async def _total(self, job: _Job) -> int | None:
+        try:
+            return await self._patiently(job.endpoint, lambda: self._provider.total(job.endpoint, job.asked))
+        except NotOffered:
+            return None  # a server without this count: the end shows in another way
+
+    async def _patiently(self, endpoint: Endpoint[Any], call: Callable[[], Awaitable[T]]) -> T:
+        """Make a request when its turn comes, and again after the circuit breaker had to rest."""
+        while True:
+            mended = self._mended
+            try:
+                async with self._requests:
+                    return await call()
+            except CircuitOpen as error:
+                self._note(endpoint, error)  # so that an endpoint that keeps opening the circuit is left alone
+                if endpoint.name in self._closed:
+                    raise
+                await self._mend(mended, error)
+
+    async def _mend(self, mended: int, error: CircuitOpen) -> None:
+        """Wait for the host to recover; one does it for all. Where only one endpoint failed, the host answers elsewhere."""
+        async with self._mending:
+            if self._end is not None:
+                raise error
+            if mended == self._mended:
+                await self._provider.clock.sleep(error.retry_after or 1.0)
+                try:
+                    await self._provider.ping()
+                except SISError:
+                    self._end = error
+                    raise error from None
+                self._mended += 1
+
+    def _page(self, job: _Job) -> Page:
+        """What holds for all pages of a stream."""
+        year = job.context.get("school_year")
+        return Page(
+            endpoint=job.endpoint.name,
+            kinds=tuple(kind for kind in job.endpoint.kinds if kind in self._kinds),
+            read=job.endpoint.reader(job.asked),
+            context=named(job.context),
+            school=job.context.get("school"),
+            school_year=int(year) if year else None,
+            section=job.context.get("section"),
+            mapping_version=self._provider.version(job.endpoint),
+        )
+
+
+def chosen(
+    endpoints: Sequence[Endpoint[Any]], kinds: Collection[Kind], scope: Scope
+) -> tuple[list[Endpoint[Any]], list[Endpoint[Any]], dict[str, list[Endpoint[Any]]]]:
+    """The endpoints that feed these kinds, those that a read starts with, and which are opened by the rows of which."""
+    usable = {endpoint.name: endpoint for endpoint in endpoints if endpoint.serves(reach_of(scope))}
+    every = {endpoint.name: endpoint for endpoint in endpoints}
+    wanted = [endpoint for endpoint in usable.values() if set(kinds) & set(endpoint.kinds)]
+    chosen, roots = list(wanted), []
+    below: dict[str, list[Endpoint[Any]]] = {name: [] for name in every}
+    for endpoint in chosen:  # grows while it is walked: parents have parents
+        parent = every[endpoint.parent] if endpoint.parent else None
+        if parent is None or parent.gives in scoped(scope):
+            roots.append(endpoint)  # the scope gives the ids that a parent would bring
+        else:
+            below[parent.name].append(endpoint)
+            if parent not in chosen:
+                chosen.append(parent)
+    return wanted, roots, below
+
+
+def contexts(endpoint: Endpoint[Any], scope: Scope) -> list[dict[str, str]]:
+    """The contexts that a read starts with."""
+    for name, ids in scoped(scope).items():
+        if f"{{{name}}}" in endpoint.path:
+            return [{name: sis_id} for sis_id in ids]
+    return [{}]
