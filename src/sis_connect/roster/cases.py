@@ -1,0 +1,176 @@
+"""Loading what a decision needs: what is staged of a record, what is mapped, and what the target has.
+
+The plan loads it to decide, and the writer loads it again to see whether the world has moved on since (`witness`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+import msgspec
+import xxhash
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sis_connect.capabilities import Kind
+from sis_connect.roster.merge import Local, Mapped, Source, at_date, combine
+from sis_connect.store.tables import mappings
+from sis_connect.store.target import LocalRow, RosterTarget
+
+decode = msgspec.json.decode
+encode = msgspec.json.encode
+
+
+@dataclass(slots=True)
+class Case:
+    """One record in all its states. The witnesses change whenever the state that they stand for does."""
+
+    sis_id: str
+    why: str
+    source: Source | None
+    source_witness: str
+    due: date | None
+    streams: tuple[int, ...]
+    mapping: Mapping | None = None
+    mapped: Mapped | None = None
+    row: LocalRow | None = None
+    local: Local | None = None
+
+    @property
+    def local_witness(self) -> str:
+        """The version of the target's row."""
+        return self.row.version if self.row else ""
+
+    @property
+    def base_witness(self) -> str:
+        """What the mapping remembers."""
+        if self.mapping is None:
+            return ""
+        return _digest(f"{self.mapping.status}|{self.mapping.base_sis}|{self.mapping.base_local}")
+
+
+class Mapping(NamedTuple):
+    """A row of the mapping."""
+
+    local_id: str | None
+    status: str
+    school: str | None
+    base_sis: str
+    base_local: str | None
+    due: str | None
+    changed_at: str
+
+
+class Part(NamedTuple):
+    """What one source row says of a record."""
+
+    document: str
+    updated_at: str | None
+    missing_pulls: int
+    missing_since: str | None
+    stream_id: int
+
+
+def _digest(content: str) -> str:
+    return xxhash.xxh3_64_hexdigest(content)
+
+
+_NOMINATED = "SELECT sis_id, why FROM sis_candidate WHERE integration_id = ? AND kind = ? AND sis_id > ? ORDER BY sis_id LIMIT ?"
+_NAMED = "SELECT value AS sis_id, '' AS why FROM json_each(?)"
+
+
+async def load_candidates(
+    connection: AsyncConnection, target: RosterTarget, integration_id: int, kind: Kind, today: date, *, after: str, limit: int
+) -> list[Case]:
+    """The next candidates of a kind, in order of their ids."""
+    return await _load(connection, target, integration_id, kind, today, _NOMINATED, (integration_id, kind, after, limit))
+
+
+async def load(
+    connection: AsyncConnection, target: RosterTarget, integration_id: int, kind: Kind, sis_ids: Sequence[str], today: date
+) -> dict[str, Case]:
+    """These records, by id."""
+    ids = encode(list(sis_ids)).decode()
+    return {case.sis_id: case for case in await _load(connection, target, integration_id, kind, today, _NAMED, (ids,))}
+
+
+async def _load(
+    connection: AsyncConnection,
+    target: RosterTarget,
+    integration_id: int,
+    kind: Kind,
+    today: date,
+    wanted: str,
+    values: tuple[object, ...],
+) -> list[Case]:
+    # CROSS JOIN keeps the database from reordering: the few records wanted come first.
+    query = (
+        "SELECT c.sis_id, c.why, s.document, s.updated_at, s.missing_pulls, s.missing_since, s.stream_id, "
+        "m.local_id, m.status, m.school, m.base_sis, m.base_local, m.due, m.changed_at "
+        f"FROM ({wanted}) c LEFT JOIN sis_staged s ON s.integration_id = ? AND s.kind = ? AND s.sis_id = c.sis_id "
+        f"LEFT JOIN {mappings[kind].name} m ON m.integration_id = ? AND m.sis_id = c.sis_id ORDER BY c.sis_id"
+    )
+    rows = (await connection.exec_driver_sql(query, (*values, integration_id, kind, integration_id))).all()
+    cases: list[Case] = []
+    parts: list[Part] = []
+    for row, following in zip_longest(rows, rows[1:]):
+        fields: tuple[Any, ...] = tuple(row)
+        if fields[2] is not None:
+            parts.append(Part._make(fields[2:7]))
+        if following is None or following[0] != fields[0]:
+            mapping = Mapping._make(fields[7:]) if fields[10] is not None else None
+            cases.append(_case(kind, fields[0], fields[1], parts, mapping, today))
+            parts = []
+    local = await target.find(connection, kind, [case.sis_id for case in cases])
+    for case in cases if local else ():
+        case.row = local.get(case.sis_id)
+        if case.row is not None:
+            case.local = Local(document=case.row.document, edited_at=case.row.edited_at)
+    return cases
+
+
+def _case(kind: Kind, sis_id: str, why: str, parts: list[Part], mapping: Mapping | None, today: date) -> Case:
+    if len(parts) > 1:
+        parts.sort()
+    present = [part for part in parts if not part.missing_pulls]
+    source, due = _source(kind, present, parts, mapping, today, why == "remapped")
+    witness = _digest("|".join([f"{part.document}{'-' if part.missing_pulls else '+'}" for part in parts]))
+    case = Case(sis_id, why, source, witness, due, tuple([part.stream_id for part in parts]))
+    if mapping is not None:
+        case.mapping, case.mapped = mapping, _mapped(mapping)
+    return case
+
+
+def _source(
+    kind: Kind, present: list[Part], parts: list[Part], mapping: Mapping | None, today: date, remapped: bool
+) -> tuple[Source | None, date | None]:
+    if present:
+        document, due = at_date(kind, combine([decode(part.document) for part in present]), today)
+        times = [part.updated_at for part in present if part.updated_at]
+        source = Source(
+            document=document,
+            updated_at=datetime.fromisoformat(max(times)) if times else None,
+            remapped=remapped,
+        )
+        return source, due
+    if parts:
+        document, _ = at_date(kind, combine([decode(part.document) for part in parts]), today)
+        since = max(part.missing_since or "" for part in parts)
+        pulls = min(part.missing_pulls for part in parts)
+        return Source(document=document, missing_pulls=pulls, missing_since=datetime.fromisoformat(since)), None
+    if mapping is not None:
+        return Source(document=decode(mapping.base_sis), stated=False), None
+    return None, None
+
+
+def _mapped(mapping: Mapping) -> Mapped:
+    base_sis = decode(mapping.base_sis)
+    return Mapped(
+        status=mapping.status,
+        base_sis=base_sis,
+        base_local=decode(mapping.base_local) if mapping.base_local else base_sis,
+        base_at=datetime.fromisoformat(mapping.changed_at),
+    )

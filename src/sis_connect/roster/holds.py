@@ -1,0 +1,191 @@
+"""Holds: what a guard stopped, until a person approves or rejects it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sis_connect.capabilities import KINDS, Capabilities, Kind
+from sis_connect.errors import ConfigurationError
+from sis_connect.records import RECORDS
+from sis_connect.roster.guard import Counts, Population, Trip, condition
+from sis_connect.store.sql import Store
+from sis_connect.store.tables import hold as table
+from sis_connect.store.tables import mappings
+
+#: A hold that nobody decides about is renewed by each sync; without one it expires.
+EXPIRES_AFTER = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Changes that wait for a person. `count` of `of` records in `scope` reached `limit`. Times are UTC."""
+
+    id: str
+    plan: int
+    integration_id: int
+    guard: str
+    kind: str
+    action: str
+    scope: str
+    count: int
+    of: int
+    limit: str
+    state: str
+    owner: str
+    created_at: str
+    expires_at: str
+    integration: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON, as `holds --json` and the reports show it."""
+        return {
+            "id": self.id,
+            "integration": self.integration,
+            "guard": self.guard,
+            "kind": self.kind,
+            "action": self.action,
+            "scope": self.scope,
+            "count": self.count,
+            "of": self.of,
+            "limit": self.limit,
+            "state": self.state,
+            "owner": self.owner,
+            "created": self.created_at,
+            "expires": self.expires_at,
+        }
+
+
+def from_row(row: Row[Any], integration: str = "") -> Hold:
+    """A hold as the store has it."""
+    known = {item.name: getattr(row, item.name) for item in fields(Hold) if item.name != "integration"}
+    return Hold(**known, integration=integration)
+
+
+async def find_hold(store: Store, hold_id: str) -> Hold:
+    """One hold by its id, or by a beginning of it that fits only one."""
+    query = select(table).where(table.c.id.startswith(hold_id, autoescape=True)).limit(2)
+    async with store.read() as connection:
+        rows = (await connection.execute(query)).all()
+    if len(rows) != 1 or not hold_id:
+        found = "more than one hold begins" if rows else "there is no hold that begins"
+        raise ConfigurationError(f"{found.capitalize()} with {hold_id!r}.", remedy="See `sis-connect holds` for the ids.")
+    return from_row(rows[0])
+
+
+async def raise_holds(
+    connection: AsyncConnection, integration_id: int, plan: int, trips: Sequence[Trip], *, now: datetime, owner: str
+) -> list[Hold]:
+    """Write down what the guards hold, renew what was held before, and mark the plan's rows. Returns all open holds."""
+    open_before = {(row.guard, row.kind, row.scope): row for row in await _open(connection, integration_id)}
+    holds = []
+    for trip in trips:
+        before = open_before.pop((trip.guard, trip.kind, trip.scope), None)
+        hold_id = before.id if before is not None else uuid.uuid4().hex[:12]
+        values = {
+            "plan": plan,
+            "count": trip.count,
+            "of": trip.of,
+            "limit": trip.limit,
+            "expires_at": (now + EXPIRES_AFTER).isoformat(),
+        }
+        if before is not None:
+            await connection.execute(update(table).where(table.c.id == hold_id).values(**values))
+        else:
+            values |= {"id": hold_id, "integration_id": integration_id, "guard": trip.guard, "kind": trip.kind}
+            values |= {"action": trip.action, "scope": trip.scope, "state": "open", "owner": owner, "created_at": now.isoformat()}
+            await connection.execute(insert(table).values(**values))
+        where, bound = condition(trip)
+        mark = f"UPDATE sis_plan_row SET hold_id = :hold, state = 'held' WHERE plan = :plan AND hold_id IS NULL AND {where}"
+        await connection.execute(text(mark), {"hold": hold_id, "plan": plan, **bound})
+        holds.append(hold_id)
+    for row in open_before.values():
+        # What it held is no longer proposed, or no longer too much.
+        await connection.execute(update(table).where(table.c.id == row.id).values(state="lapsed", decided_at=now.isoformat()))
+    if holds:
+        await _hold_dependents(connection, plan)
+    return [from_row(row) for row in await _open(connection, integration_id)]
+
+
+async def _open(connection: AsyncConnection, integration_id: int) -> Sequence[Row[Any]]:
+    query = select(table).where(table.c.integration_id == integration_id, table.c.state == "open").order_by(table.c.created_at)
+    return (await connection.execute(query)).all()
+
+
+async def _hold_dependents(connection: AsyncConnection, plan: int) -> None:
+    """Hold with a change what depends on it: a new record that needs a held one, an end that goes with a held end."""
+    for kind in KINDS:
+        model = RECORDS[kind]
+        for name in model.required_references:
+            owners: tuple[Kind, ...] = ("students", "staff") if name == "user" else (model.references[name],)
+            for owner in owners:
+                for action, theirs in (("create", "create', 'reenroll"), ("withdraw", "withdraw")):
+                    held = (
+                        "SELECT o.hold_id FROM sis_plan_row o WHERE o.plan = sis_plan_row.plan AND o.kind = :owner "
+                        f"AND o.action = '{action}' AND o.hold_id IS NOT NULL "
+                        f"AND o.sis_id = json_extract(sis_plan_row.document, '$.{name}')"
+                    )
+                    await connection.execute(
+                        text(
+                            f"UPDATE sis_plan_row SET state = 'held', hold_id = ({held}) WHERE plan = :plan AND kind = :kind "
+                            f"AND hold_id IS NULL AND action IN ('{theirs}') AND EXISTS ({held})"
+                        ),
+                        {"plan": plan, "kind": kind, "owner": owner},
+                    )
+
+
+async def mark_changes_of_id(
+    connection: AsyncConnection, integration_id: int, plan: int, capabilities: Capabilities, counts: Counts
+) -> None:
+    """Find new records that share a strong identifier with one that is missing: perhaps the same, under a new id."""
+    for kind in KINDS:
+        for name in capabilities.of(kind).strong_ids:
+            path = f"'$.ids.{name}'"
+            shared = (
+                f"SELECT n.sis_id AS new, m.sis_id AS missing FROM sis_plan_row n JOIN {mappings[kind].name} m "
+                f"ON m.integration_id = :i AND json_extract(m.base_sis, {path}) = json_extract(n.document, {path}) "
+                "AND m.status <> 'inactive' AND EXISTS (SELECT 1 FROM sis_staged s WHERE s.integration_id = :i AND s.kind = :k "
+                "AND s.sis_id = m.sis_id AND s.missing_pulls > 0) WHERE n.plan = :p AND n.kind = :k "
+                f"AND n.action = 'create' AND json_extract(n.document, {path}) IS NOT NULL"
+            )
+            values = {"i": integration_id, "p": plan, "k": kind}
+            pairs = (await connection.execute(text(shared), values)).all()
+            mark = text(
+                "UPDATE sis_plan_row SET flags = flags || 'change_of_id ' WHERE plan = :p AND kind = :k AND sis_id = :s "
+                "AND flags NOT LIKE '% change!_of!_id %' ESCAPE '!'"
+            )
+            for row in pairs:
+                for sis_id in (row.new, row.missing):
+                    await connection.execute(mark, {"p": plan, "k": kind, "s": sis_id})
+            if pairs:
+                counts.changes_of_id[kind] = counts.changes_of_id.get(kind, 0) + len(pairs)
+
+
+async def census(connection: AsyncConnection, integration_id: int, counts: Counts) -> Population:
+    """Count the active local records that the guards compare with: only of the kinds that change."""
+    kinds = {*(kind for kind, _ in counts.removals), *counts.anomalies, *counts.creates, *counts.identity}
+    totals: dict[tuple[Kind, str], int] = {}
+    for kind in kinds:
+        query = text(
+            f"SELECT COALESCE(school, '') AS school, COUNT(*) AS number FROM {mappings[kind].name} "
+            "WHERE integration_id = :i AND status <> 'inactive' GROUP BY 1"
+        )
+        for row in await connection.execute(query, {"i": integration_id}):
+            totals[kind, row.school] = row.number
+    having: dict[tuple[Kind, str], int] = {}
+    for kind, name in counts.blanks:
+        query = text(
+            f"SELECT COUNT(*) FROM {mappings[kind].name} WHERE integration_id = :i AND json_extract(base_sis, :path) IS NOT NULL"
+        )
+        having[kind, name] = int((await connection.execute(query, {"i": integration_id, "path": f"$.{name}"})).scalar_one())
+    return Population(
+        total=lambda kind: sum(number for (owner, _), number in totals.items() if owner == kind),
+        of_school=lambda kind, school: totals.get((kind, school), 0),
+        having=lambda kind, name: having.get((kind, name), 0),
+    )

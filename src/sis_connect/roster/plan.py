@@ -1,0 +1,325 @@
+"""The plan: what a sync would change, as data, made before anything is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, cast
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sis_connect.capabilities import KINDS, Capabilities, Kind
+from sis_connect.clock import Clock
+from sis_connect.provider import Scope
+from sis_connect.records import RECORDS
+from sis_connect.roster.cases import Case, decode, encode, load_candidates
+from sis_connect.roster.guard import Counts
+from sis_connect.roster.ledger import close_former
+from sis_connect.roster.merge import Decision, Rules, Values, decide, flatten, nest
+from sis_connect.roster.references import References
+from sis_connect.store.lease import Lease, check_fence
+from sis_connect.store.sql import Store, run_many, write_many
+from sis_connect.store.tables import mappings
+from sis_connect.store.target import RosterTarget
+
+#: How many candidates are decided at a time: what is in memory at once.
+BATCH = 4000
+_COLUMNS = (
+    "plan", "kind", "sis_id", "action", "reason", "rule", "school", "before", "after", "document", "evidence", "flags",
+    "source", "local", "base", "due", "state",
+)  # fmt: skip
+#: Kinds whose end ends what hangs from them, even where that is out of sight.
+_CARRIERS: tuple[Kind, ...] = ("schools", "sections")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRow:
+    """One change. `before` and `after` hold the fields that change, or the whole record where it is new.
+
+    The values are pupils' data: they are not in its repr.
+    """
+
+    kind: Kind
+    sis_id: str
+    action: str
+    reason: str
+    rule: str
+    before: Values
+    after: Values
+    evidence: Values
+    state: str
+    hold: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __repr__(self) -> str:
+        return f"<PlanRow: {self.action} one of {self.kind}>"
+
+
+@dataclass(slots=True, kw_only=True)
+class Planner:
+    """Makes one plan. It decides about candidates only; Python never sees a record that nothing happened to."""
+
+    store: Store
+    target: RosterTarget
+    integration_id: int
+    lease: Lease
+    clock: Clock
+    capabilities: Capabilities
+    rules: Callable[[Kind], Rules]
+    today: date
+    scope: Scope
+    emptied: frozenset[int] = frozenset()
+    plan: int
+    counts: Counts = field(default_factory=Counts)
+    conflicts: int = 0
+    orphans: int = 0
+    progress: Callable[[Kind, int], None] | None = None
+
+    async def nominate(self, kinds: Collection[Kind], *, everything: bool) -> None:
+        """Find the candidates that staging did not: local edits, deleted rows, what is due, and all of it after a new policy."""
+        async with self.store.write() as connection:
+            await check_fence(connection, self.lease)
+            for kind in kinds:
+                await self.target.nominate(connection, kind)
+                due = "due <= :today" if not everything else "1 = 1"
+                why = "policy" if everything else "due"
+                await connection.execute(
+                    text(
+                        "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) "
+                        f"SELECT integration_id, '{kind}', sis_id, '{why}' FROM {mappings[kind].name} "
+                        f"WHERE integration_id = :i AND {due} ON CONFLICT (integration_id, kind, sis_id) DO NOTHING"
+                    ),
+                    {"i": self.integration_id, "today": self.today.isoformat()},
+                )
+
+    async def decide(self, kinds: Collection[Kind]) -> None:
+        """Decide about all candidates of these kinds, in order of dependency."""
+        for kind in KINDS:
+            if kind not in kinds:
+                continue
+            references = References(self.integration_id, self.plan)
+            decided = 0
+            cases = await self._candidates(kind, "")
+            while cases:
+                # The next ones are read while these are written down.
+                following, _ = await asyncio.gather(
+                    self._candidates(kind, cases[-1].sis_id), self._decide(kind, cases, references)
+                )
+                decided, cases = decided + len(cases), following
+                if self.progress:
+                    self.progress(kind, decided)
+            if kind in _CARRIERS:
+                await self._cascade(kind)
+
+    async def _candidates(self, kind: Kind, after: str) -> list[Case]:
+        async with self.store.read() as connection:
+            return await load_candidates(connection, self.target, self.integration_id, kind, self.today, after=after, limit=BATCH)
+
+    async def _decide(self, kind: Kind, candidates: Sequence[Case], references: References) -> None:
+        rules = self.rules(kind)
+        cases = [case for case in candidates if in_scope(kind, case, self.scope)]
+        async with self.store.read() as connection:
+            cases = await references.resolve(connection, kind, cases)
+            ended = await self._carriers_ended(connection, kind, cases)
+            cases = [_unstated(case) if case.sis_id in ended else case for case in cases]
+            rejected = await self._rejections(connection, kind, candidates)
+            closings = await close_former(connection, self.integration_id, kind, cases, self.capabilities, self.today)
+        rows: list[tuple[Any, ...]] = []
+        settled: list[str] = []
+        orphaned: dict[str, tuple[str, ...]] = {}
+        for case in cases:
+            if rejected and rejected.get(case.sis_id) == case.source_witness:
+                settled.append(case.sis_id)
+                continue
+            decision = decide(kind, case.source, case.local, case.mapped, rules)
+            if decision.action in ("create", "update", "reenroll") and (lost := references.lost(kind, case)):
+                orphaned[case.sis_id] = lost
+                continue
+            if decision.action == "withdraw":
+                if case.sis_id in closings:
+                    decision = closings[case.sis_id](decision)
+                if case.sis_id in ended:
+                    decision = replace(decision, reason=ended[case.sis_id], rule="what it hangs from has ended")
+            if decision.action == "unchanged" and not self._moves(case, decision):
+                settled.append(case.sis_id)
+                continue
+            self._count(kind, case, decision)
+            rows.append(self._row(kind, case, decision))
+        self.orphans += len(orphaned)
+        async with self.store.write() as connection:
+            await check_fence(connection, self.lease)
+            await write_many(connection, "sis_plan_row", _COLUMNS, rows)
+            await self._settle(connection, kind, settled)
+            await references.quarantine(connection, kind, orphaned, [case.sis_id for case in cases], self.clock.now())
+
+    async def _settle(self, connection: AsyncConnection, kind: Kind, sis_ids: Sequence[str]) -> None:
+        done = [(self.integration_id, kind, sis_id) for sis_id in sis_ids]
+        await run_many(connection, "DELETE FROM sis_candidate WHERE integration_id = ? AND kind = ? AND sis_id = ?", done)
+
+    async def _rejections(self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case]) -> dict[str, str]:
+        query = text(
+            "SELECT sis_id, source FROM sis_rejection WHERE integration_id = :i AND kind = :k AND sis_id BETWEEN :a AND :z"
+        )
+        values = {"i": self.integration_id, "k": kind, "a": cases[0].sis_id, "z": cases[-1].sis_id}
+        return {row.sis_id: row.source for row in await connection.execute(query, values)}
+
+    def _moves(self, case: Case, decision: Decision) -> bool:
+        """Whether a decision that writes nothing to the app still has to be remembered."""
+        if case.mapping is None or case.source is None:
+            return decision.moves_base
+        if decision.status and decision.status != case.mapping.status:
+            return True
+        due = case.due.isoformat() if case.due else None
+        return decision.moves_base and (next_base(case) != decode(case.mapping.base_sis) or due != case.mapping.due)
+
+    def _row(self, kind: Kind, case: Case, decision: Decision) -> tuple[Any, ...]:
+        before = after = None  # of what is new, the document says it all
+        evidence = _NEW
+        if decision.action != "create":
+            mine = flatten(case.local.document) if case.local else {}
+            before = encode({name: mine.get(name) for name in decision.writes}).decode()
+            after = encode(dict(decision.writes)).decode()
+            evidence = encode(_evidence(case, decision)).decode()
+        flags = decision.flags
+        if self.emptied and not self.emptied.isdisjoint(case.streams):
+            flags |= {"emptied"}
+        return (
+            self.plan, kind, case.sis_id, decision.action, decision.reason, decision.rule, school_of(case), before, after,
+            encode(next_base(case)).decode() if decision.moves_base else None, evidence,
+            f" {' '.join(sorted(flags))} " if flags else "", case.source_witness, case.local_witness, case.base_witness,
+            case.due.isoformat() if case.due else None, "planned",
+        )  # fmt: skip
+
+    def _count(self, kind: Kind, case: Case, decision: Decision) -> None:
+        counts = self.counts
+        if decision.action == "create":
+            counts.creates[kind] = counts.creates.get(kind, 0) + 1
+            return
+        self.conflicts += len(decision.conflicts)
+        for flag in decision.flags:
+            counts.add(kind, school_of(case) or "", flag)
+
+    # -- what ends with its carrier ------------------------------------------------------------------------------------
+
+    async def _cascade(self, carrier: Kind) -> None:
+        """Make candidates of what hangs from a school or section that this plan withdraws."""
+        async with self.store.write() as connection:
+            await check_fence(connection, self.lease)
+            for kind, name in dependents(carrier):
+                await connection.execute(
+                    text(
+                        "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) "
+                        f"SELECT m.integration_id, '{kind}', m.sis_id, 'carrier' FROM {mappings[kind].name} m "
+                        f"WHERE m.integration_id = :i AND m.status <> 'inactive' AND json_extract(m.base_sis, '$.{name}') IN "
+                        "(SELECT sis_id FROM sis_plan_row WHERE plan = :p AND kind = :k AND action = 'withdraw') "
+                        "ON CONFLICT (integration_id, kind, sis_id) DO NOTHING"
+                    ),
+                    {"i": self.integration_id, "p": self.plan, "k": carrier},
+                )
+
+    async def _carriers_ended(self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case]) -> dict[str, str]:
+        """Which of these hang from something that this plan withdraws, with the reason."""
+        ended: dict[str, str] = {}
+        for carrier in _CARRIERS:
+            names = [name for owner, name in dependents(carrier) if owner == kind]
+            gone = await self._withdrawn(connection, carrier) if names else frozenset()
+            for case in cases if gone else ():
+                document = case.source.document if case.source else {}
+                if any(document.get(name) in gone for name in names):
+                    ended[case.sis_id] = f"{carrier.removesuffix('s')}_withdrawn"
+        return ended
+
+    async def _withdrawn(self, connection: AsyncConnection, kind: Kind) -> frozenset[str]:
+        query = text("SELECT sis_id FROM sis_plan_row WHERE plan = :p AND kind = :k AND action = 'withdraw'")
+        return frozenset((await connection.execute(query, {"p": self.plan, "k": kind})).scalars())
+
+
+def dependents(carrier: Kind) -> list[tuple[Kind, str]]:
+    """The kinds, and their fields, that cannot be without a record of this kind."""
+    return [
+        (kind, name)
+        for kind, model in RECORDS.items()
+        for name, owner in model.references.items()
+        if owner == carrier and name in model.required_references
+    ]
+
+
+_NEW = '{"conflicts":[],"status":""}'
+
+
+def _evidence(case: Case, decision: Decision) -> dict[str, Any]:
+    evidence: dict[str, Any] = {
+        "conflicts": [[conflict.field, conflict.rule, conflict.decided] for conflict in decision.conflicts],
+        "status": decision.status,
+    }
+    if case.source is not None and case.source.missing_pulls:
+        evidence |= {"missing_pulls": case.source.missing_pulls, "missing_since": str(case.source.missing_since)}
+    return evidence
+
+
+def _unstated(case: Case) -> Case:
+    return replace(case, source=replace(case.source, stated=False)) if case.source is not None else case
+
+
+def next_base(case: Case) -> dict[str, Any]:
+    """What will have been decided on: what was delivered now, over what was before."""
+    document = case.source.document if case.source else {}
+    if case.mapped is None:
+        return dict(document)
+    return nest({**flatten(case.mapped.base_sis), **flatten(document)})
+
+
+def school_of(case: Case) -> str | None:
+    """The school that a change belongs to, by which the guards count."""
+    document = case.source.document if case.source else {}
+    school = document.get("school") or (case.mapping.school if case.mapping is not None else None)
+    return school if isinstance(school, str) else None
+
+
+def in_scope(kind: Kind, case: Case, scope: Scope) -> bool:
+    """Whether a run limited to some schools or students may decide about a record."""
+    document = case.source.document if case.source else {}
+    if scope.students is not None:
+        person = {"students": case.sis_id, "school_enrollments": document.get("student"), "enrollments": document.get("user")}
+        return person.get(kind) in scope.students
+    if scope.schools is None:
+        return True
+    if kind == "schools":
+        return case.sis_id in scope.schools
+    school = school_of(case)
+    return school is None or school in scope.schools
+
+
+async def plan_rows(store: Store, plan_id: str) -> AsyncIterator[PlanRow]:
+    """The changes of a plan, in the order of their kinds."""
+    query = text(
+        "SELECT r.*, p.state AS plan_state FROM sis_plan p JOIN sis_plan_row r ON r.plan = p.number "
+        "WHERE p.id = :p AND r.kind = :k AND r.sis_id > :a AND r.action <> 'unchanged' ORDER BY r.sis_id LIMIT 1000"
+    )
+    for kind in KINDS:
+        after = ""
+        while True:
+            async with store.read() as connection:
+                rows = (await connection.execute(query, {"p": plan_id, "k": kind, "a": after})).all()
+            for row in rows:
+                yield PlanRow(
+                    kind=kind,
+                    sis_id=row.sis_id,
+                    action=row.action,
+                    reason=row.reason,
+                    rule=row.rule,
+                    before=decode(row.before) if row.before else {},
+                    after=decode(row.after or row.document or "{}"),
+                    evidence=decode(row.evidence),
+                    state="applied" if (row.state, row.plan_state) == ("planned", "applied") else row.state,
+                    hold=row.hold_id,
+                )
+            if not rows:
+                break
+            after = cast(str, rows[-1].sis_id)

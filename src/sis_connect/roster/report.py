@@ -1,0 +1,76 @@
+"""What a run did, in one shape for people, programs and exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sis_connect.errors import SISError
+from sis_connect.roster.holds import Hold
+
+Status = Literal["succeeded", "held", "incomplete", "failed"]
+EXIT_CODES: Mapping[Status, int] = {"succeeded": 0, "failed": 1, "held": 3, "incomplete": 4}
+
+
+@dataclass(slots=True, kw_only=True)
+class SyncReport:
+    """A finished run. `records` counts distinct valid records read by kind, or says `not_offered`; `changes` what was written,
+    and what was unchanged; `held` what waits for approval; `incomplete` names the reads that did not prove complete."""
+
+    operation: str
+    integration: str
+    status: Status = "succeeded"
+    requests: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    records: dict[str, int | str] = field(default_factory=dict)
+    changes: dict[str, dict[str, int]] = field(default_factory=dict)
+    held: dict[str, dict[str, int]] = field(default_factory=dict)
+    skipped: dict[str, dict[str, int]] = field(default_factory=dict)
+    reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+    conflicts: int = 0
+    quarantined: int = 0
+    holds: list[Hold] = field(default_factory=list)
+    incomplete: list[dict[str, str]] = field(default_factory=list)
+    plan: str | None = None
+    error: SISError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line returns: 0 done, 1 failed, 3 held, 4 incomplete."""
+        return EXIT_CODES[self.status]
+
+    def as_dict(self, *, name: str = "operation") -> dict[str, Any]:
+        """Plain JSON, as `--json` prints it."""
+        return {
+            name: self.operation,
+            "integration": self.integration,
+            "status": self.status,
+            "requests": self.requests,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "records": dict(self.records),
+            "changes": {kind: dict(counts) for kind, counts in self.changes.items()},
+            "held": {kind: dict(counts) for kind, counts in self.held.items()},
+            "skipped": {kind: dict(counts) for kind, counts in self.skipped.items()},
+            "reasons": {kind: dict(counts) for kind, counts in self.reasons.items()},
+            "conflicts": self.conflicts,
+            "quarantined": self.quarantined,
+            "holds": [hold.as_dict() for hold in self.holds],
+            "incomplete": list(self.incomplete),
+            "error": self.error.as_dict() if self.error else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run is. `rows` of `total`, `rows_per_second`, and what the rate limit leaves: requests now, seconds to the end."""
+
+    phase: Literal["waiting", "reading", "deciding", "applying"]
+    kind: str
+    rows: int
+    total: int | None = None
+    rows_per_second: float = 0.0
+    window_left: int | None = None
+    seconds_left: float | None = None

@@ -1,0 +1,484 @@
+"""A sync, in one sentence: read, plan, guard, apply, report, all under one lease."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, cast
+
+from sqlalchemy import insert, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sis_connect import audit
+from sis_connect.capabilities import KINDS, Kind
+from sis_connect.clock import Clock
+from sis_connect.errors import AuthenticationError, ConflictError, NotOffered, ProviderError, SISError, StorageError
+from sis_connect.provider import BaseSISProvider, Page, ProviderInfo, Scope
+from sis_connect.records import RECORDS
+from sis_connect.roster.apply import Applier
+from sis_connect.roster.conflict import Policy
+from sis_connect.roster.guard import evaluate
+from sis_connect.roster.holds import Hold, census, find_hold, mark_changes_of_id, raise_holds
+from sis_connect.roster.merge import Rules
+from sis_connect.roster.plan import Planner
+from sis_connect.roster.report import Progress, SyncReport
+from sis_connect.roster.stage import GroundMoved, Staging
+from sis_connect.settings import SISProviderConfig
+from sis_connect.store.lease import Lease, hold_lease
+from sis_connect.store.sql import Store
+from sis_connect.store.tables import mappings, operation, plan
+from sis_connect.store.target import RosterTarget
+from sis_connect.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a run is asked to do. Without `kinds`, all that the provider offers."""
+
+    kinds: tuple[Kind, ...] = ()
+    scope: Scope = field(default_factory=Scope)
+    full: bool = False
+    strict: bool = False
+    actor: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Synchroniser:
+    """Runs syncs of one integration. `provider` is open; it is not needed to apply a plan that was made before."""
+
+    store: Store
+    target: RosterTarget
+    integration_id: int
+    integration: str
+    info: ProviderInfo
+    config: SISProviderConfig
+    clock: Clock
+    today: date
+    traffic: Traffic
+    provider: BaseSISProvider | None = None
+    progress: Callable[[Progress], None] | None = None
+
+    # -- what can be asked for -----------------------------------------------------------------------------------------
+
+    async def plan(self, request: Request) -> SyncReport:
+        """Read and decide; write nothing to the roster."""
+        async with self._operation("plan", request.actor) as (report, lease):
+            await self._read_and_plan(report, lease, request)
+        return report
+
+    async def sync(self, request: Request) -> SyncReport:
+        """Read, decide, and apply what no guard holds."""
+        async with self._operation("sync", request.actor) as (report, lease):
+            planner = await self._read_and_plan(report, lease, request)
+            if planner is not None:
+                if report.holds and request.strict:
+                    await self._hold_all(report, planner.plan)
+                else:
+                    await self._apply(report, lease, planner.plan, fresh=True)
+        return report
+
+    async def apply(self, plan_id: str, number: int, actor: str) -> SyncReport:
+        """Apply a plan that was made before; what the world has moved on from is skipped and reported."""
+        async with self._operation("apply", actor) as (report, lease):
+            report.plan = plan_id
+            await self._apply(report, lease, number)
+        return report
+
+    async def approve(self, hold: Hold, actor: str) -> SyncReport:
+        """Apply at once what a guard held, as far as it is still as planned."""
+        async with self._operation("approve", actor) as (report, lease):
+            await self._decide_hold(hold, "approved", actor)
+            await self._apply(report, lease, hold.plan, hold=hold.id)
+        return report
+
+    async def reject(self, hold: Hold, actor: str) -> Hold:
+        """Refuse what a guard held. It is not proposed again until the SIS says something else."""
+        async with hold_lease(self.store, self._lease_name, self.clock), self.store.write() as connection:
+            await connection.execute(
+                text(
+                    "INSERT INTO sis_rejection (integration_id, kind, sis_id, source, actor, at) "
+                    "SELECT :i, kind, sis_id, source, :actor, :at FROM sis_plan_row WHERE plan = :p AND hold_id = :h "
+                    "ON CONFLICT (integration_id, kind, sis_id) DO UPDATE SET source = excluded.source"
+                ),
+                {"i": self.integration_id, "actor": actor, "at": self.clock.now().isoformat(), "p": hold.plan, "h": hold.id},
+            )
+        await self._decide_hold(hold, "rejected", actor)
+        return await find_hold(self.store, hold.id)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def _read_and_plan(self, report: SyncReport, lease: Lease, request: Request) -> Planner | None:
+        kinds = self._kinds(request.kinds)
+        staging = await self._read(report, lease, request, kinds)
+        self._judge(report, staging, kinds)
+        await self._count_records(report, staging, kinds)
+        if report.status == "failed":
+            return None
+        first = await self._is_first()
+        if first and "students" in kinds and not report.records.get("students") and request.scope.students is None:
+            raise ProviderError(
+                "The SIS delivered no students, and there were none before.",
+                remedy="Check with `doctor` that the credentials may read students and that the school year is right.",
+            )
+        planner = await self._plan(report, lease, request, kinds, staging)
+        await self._guard(report, planner, staging, first=first)
+        await self._summarise(report, planner)
+        return planner
+
+    def _kinds(self, asked: Collection[Kind]) -> tuple[Kind, ...]:
+        offered = self.info.capabilities.offered()
+        lacking = [kind for kind in asked if kind not in offered]
+        if lacking:
+            raise NotOffered(
+                f"The provider {self.info.name} does not offer {', '.join(lacking)}.",
+                remedy=f"It offers {', '.join(offered)}.",
+            )
+        return tuple(kind for kind in offered if not asked or kind in asked)
+
+    async def _read(self, report: SyncReport, lease: Lease, request: Request, kinds: tuple[Kind, ...]) -> Staging:
+        resuming = not request.full
+        while True:
+            staging = Staging(
+                self.store,
+                integration_id=self.integration_id,
+                operation_id=report.operation,
+                lease=lease,
+                clock=self.clock,
+                capabilities=self.info.capabilities,
+                asked={kind: self.config.asked(kind) for kind in KINDS},
+                full=request.full,
+            )
+            cursor = await staging.resume() if resuming else {}
+            try:
+                async with aclosing(self._pages(kinds, request.scope, cursor)) as pages:
+                    async for page in pages:
+                        await staging.take(page)
+                        self._tell("reading", page.kinds[0], staging.rows[page.kinds[0]])
+            except GroundMoved:
+                # What was read before the interruption proves nothing now: all is read from the start, once.
+                resuming = False
+                continue
+            await staging.finish()
+            return staging
+
+    async def _pages(self, kinds: tuple[Kind, ...], scope: Scope, cursor: Any) -> AsyncGenerator[Page, None]:
+        if self.provider is None:
+            raise ProviderError("There is no open provider to read from.")
+        async for page in self.provider.pages(kinds, scope=scope, cursor=cursor or None):
+            yield page
+
+    def _judge(self, report: SyncReport, staging: Staging, kinds: Iterable[Kind]) -> None:
+        """Say what did not prove complete, and fail where nothing at all could be read or the credentials are refused."""
+        broken = [result for result in staging.results if result.error is not None]
+        for result in staging.results:
+            if not result.verdict.complete:
+                entry = {"endpoint": result.endpoint, "context": result.context, "reason": result.verdict.reason}
+                report.incomplete.append(entry)
+        refused = [result.error for result in broken if isinstance(result.error, AuthenticationError)]
+        if refused or (broken and len(broken) == len(staging.results)):
+            report.status = "failed"
+            report.error = refused[0] if refused else broken[0].error
+        elif not staging.results:
+            report.status = "failed"
+            report.error = ProviderError("The provider delivered nothing at all.")
+        elif report.incomplete or self._unobserved(staging, kinds):
+            report.status = "incomplete"
+
+    def _unobserved(self, staging: Staging, kinds: Iterable[Kind]) -> list[Kind]:
+        """Kinds that were asked for and of which nothing was observed, though what they hang from is there."""
+        seen = {kind for result in staging.results for kind in result.kinds}
+        empty = {kind for kind in seen if not any(result.distinct for result in staging.results if kind in result.kinds)}
+        unseen = []
+        for kind in kinds:
+            model = RECORDS[kind]
+            carriers = {owner for name, owner in model.references.items() if name in model.required_references}
+            if kind not in seen and not carriers & empty:
+                unseen.append(kind)
+        return unseen
+
+    async def _count_records(self, report: SyncReport, staging: Staging, kinds: Iterable[Kind]) -> None:
+        """Distinct valid records by kind. A kind that the provider lacks is `not_offered`, never 0."""
+        for kind in KINDS:
+            if not self.info.capabilities.of(kind).offered:
+                report.records[kind] = "not_offered"
+        counts = await staging.count_records()
+        for kind in kinds:
+            report.records[kind] = counts.get(kind, 0)
+        async with self.store.read() as connection:
+            query = text("SELECT COUNT(*) FROM sis_quarantine WHERE integration_id = :i")
+            report.quarantined = int((await connection.execute(query, {"i": self.integration_id})).scalar_one())
+
+    async def _is_first(self) -> bool:
+        query = text(
+            "SELECT NOT EXISTS (SELECT 1 FROM sis_sync_operation WHERE integration_id = :i "
+            "AND type IN ('sync', 'apply') AND status = 'succeeded')"
+        )
+        async with self.store.read() as connection:
+            return bool((await connection.execute(query, {"i": self.integration_id})).scalar())
+
+    # -- planning ------------------------------------------------------------------------------------------------------
+
+    async def _plan(
+        self, report: SyncReport, lease: Lease, request: Request, kinds: tuple[Kind, ...], staging: Staging
+    ) -> Planner:
+        policy = Policy(self.config.strategy, self.config.policies)
+        fingerprint = json.dumps([policy.strategy, {name: rule.model_dump() for name, rule in sorted(policy.fields.items())}])
+        emptied = await self._emptied(staging)
+        report.plan = uuid.uuid4().hex
+        planner = Planner(
+            store=self.store,
+            target=self.target,
+            integration_id=self.integration_id,
+            lease=lease,
+            clock=self.clock,
+            capabilities=self.info.capabilities,
+            rules=lambda kind: self._rules(kind, policy),
+            today=self.today,
+            scope=request.scope,
+            plan=await self._open_plan(report, kinds),
+            emptied=frozenset(emptied),
+            progress=lambda kind, number: self._tell("deciding", kind, number),
+        )
+        for result in staging.results:
+            if result.stream_id in emptied:
+                key = result.kinds[0], result.school or ""
+                planner.counts.emptied[key] = planner.counts.emptied.get(key, 0) + emptied[result.stream_id]
+        changed = await self._policy_changed(fingerprint)
+        await planner.nominate(kinds, everything=request.full or changed)
+        await planner.decide(kinds)
+        report.conflicts = planner.conflicts
+        await self._remember_policy(fingerprint)
+        return planner
+
+    async def _open_plan(self, report: SyncReport, kinds: tuple[Kind, ...]) -> int:
+        values = {"id": report.plan, "integration_id": self.integration_id, "operation_id": report.operation}
+        values |= {"state": "open", "created_at": self.clock.now().isoformat(), "scope": json.dumps({"kinds": kinds})}
+        async with self.store.write() as connection:
+            result = await connection.execute(insert(plan).values(**values).returning(plan.c.number))
+            return int(result.scalar_one())
+
+    def _rules(self, kind: Kind, policy: Policy) -> Rules:
+        capabilities = self.info.capabilities.of(kind)
+        return Rules(
+            leaving=capabilities.leaving,
+            reliable_updated_at=capabilities.reliable_updated_at,
+            policy=policy,
+            grace=timedelta(hours=self.config.absence_grace),
+            now=self.clock.now(),
+            today=self.today,
+        )
+
+    async def _policy_changed(self, fingerprint: str) -> bool:
+        query = text("SELECT policy FROM sis_integration WHERE id = :i")
+        async with self.store.read() as connection:
+            known = (await connection.execute(query, {"i": self.integration_id})).scalar()
+        return known is not None and known != fingerprint
+
+    async def _remember_policy(self, fingerprint: str) -> None:
+        async with self.store.write() as connection:
+            values = {"i": self.integration_id, "p": fingerprint}
+            await connection.execute(text("UPDATE sis_integration SET policy = :p WHERE id = :i AND policy IS NOT :p"), values)
+
+    async def _emptied(self, staging: Staging) -> dict[int, int]:
+        """Streams that proved complete and empty, where active records came from them before: how many."""
+        emptied: dict[int, int] = {}
+        async with self.store.read() as connection:
+            for result in staging.results:
+                if not result.verdict.complete or result.distinct:
+                    continue
+                number = 0
+                for kind in result.kinds:
+                    query = text(
+                        f"SELECT COUNT(*) FROM sis_staged s JOIN {mappings[kind].name} m ON m.integration_id = s.integration_id "
+                        "AND m.sis_id = s.sis_id WHERE s.stream_id = :s AND s.kind = :k AND m.status <> 'inactive'"
+                    )
+                    number += int((await connection.execute(query, {"s": result.stream_id, "k": kind})).scalar_one())
+                if number:
+                    emptied[result.stream_id] = number
+        return emptied
+
+    async def _guard(self, report: SyncReport, planner: Planner, staging: Staging, *, first: bool) -> None:
+        """Evaluate every guard before anything is written (promise P3)."""
+        counts = planner.counts
+        async with self.store.write() as connection:
+            await self._count_newly_bad(connection, report, planner, staging)
+            if not first:
+                await mark_changes_of_id(connection, self.integration_id, planner.plan, self.info.capabilities, counts)
+            population = await census(connection, self.integration_id, counts)
+            trips = evaluate(counts, population, first=first)
+            report.holds = [
+                Hold(**{**{name: getattr(hold, name) for name in hold.__slots__}, "integration": self.integration})
+                for hold in await raise_holds(
+                    connection, self.integration_id, planner.plan, trips, now=self.clock.now(), owner=""
+                )
+            ]
+            if not any(trip.guard == "quarantine" for trip in trips):
+                await connection.execute(
+                    text("UPDATE sis_quarantine SET acknowledged = 1 WHERE integration_id = :i AND acknowledged = 0"),
+                    {"i": self.integration_id},
+                )
+        if report.holds and report.status != "failed":
+            report.status = "held"
+
+    async def _count_newly_bad(self, connection: AsyncConnection, report: SyncReport, planner: Planner, staging: Staging) -> None:
+        query = text(
+            "SELECT kind, COUNT(*) AS number FROM sis_quarantine WHERE integration_id = :i AND acknowledged = 0 "
+            "AND stream_id <> 0 GROUP BY kind"
+        )
+        for row in await connection.execute(query, {"i": self.integration_id}):
+            kind = cast(Kind, row.kind)
+            planner.counts.newly_bad[kind] = row.number, max(staging.rows[kind], row.number)
+            report.changes.setdefault(kind, {})["quarantine"] = row.number
+
+    async def _summarise(self, report: SyncReport, planner: Planner) -> None:
+        """Count the plan: what it would change, what is held, and why."""
+        query = text(
+            "SELECT kind, action, reason, state, COUNT(*) AS number FROM sis_plan_row WHERE plan = :p "
+            "GROUP BY kind, action, reason, state"
+        )
+        touched: dict[str, int] = defaultdict(int)
+        async with self.store.read() as connection:
+            for row in await connection.execute(query, {"p": planner.plan}):
+                if row.action == "unchanged":
+                    continue
+                touched[row.kind] += row.number
+                place = report.held if row.state == "held" else report.changes
+                counts = place.setdefault(row.kind, {})
+                counts[row.action] = counts.get(row.action, 0) + row.number
+                reasons = report.reasons.setdefault(row.kind, {})
+                reasons[row.reason] = reasons.get(row.reason, 0) + row.number
+        for kind, number in report.records.items():
+            if isinstance(number, int):
+                report.changes.setdefault(kind, {})["unchanged"] = max(0, number - touched[kind])
+        if planner.orphans:
+            async with self.store.read() as connection:
+                waiting = text("SELECT COUNT(*) FROM sis_quarantine WHERE integration_id = :i")
+                report.quarantined = int((await connection.execute(waiting, {"i": self.integration_id})).scalar_one())
+
+    # -- applying ------------------------------------------------------------------------------------------------------
+
+    async def _apply(
+        self, report: SyncReport, lease: Lease, number: int, *, hold: str | None = None, fresh: bool = False
+    ) -> None:
+        applier = Applier(
+            store=self.store,
+            target=self.target,
+            integration_id=self.integration_id,
+            lease=lease,
+            clock=self.clock,
+            today=self.today,
+            plan=number,
+            progress=lambda kind, number: self._tell("applying", kind, number),
+        )
+        await applier.apply(hold=hold, fresh=fresh)
+        for kind in report.changes.keys() | applier.changes.keys():
+            planned = report.changes.setdefault(kind, {})
+            kept: dict[str, int] = {name: planned[name] for name in ("unchanged", "quarantine") if name in planned}
+            written = {action: n for action, n in applier.changes.get(cast(Kind, kind), {}).items() if action != "unchanged"}
+            report.changes[kind] = {**written, **kept}
+        report.skipped = {kind: dict(counts) for kind, counts in applier.skipped.items()}
+        if hold is None:
+            async with self.store.write() as connection:
+                await connection.execute(update(plan).where(plan.c.number == number).values(state="applied"))
+
+    async def _hold_all(self, report: SyncReport, number: int) -> None:
+        """`strict`: one hold holds everything."""
+        for kind, counts in report.changes.items():
+            for action in [name for name in counts if name not in ("unchanged", "quarantine")]:
+                held = report.held.setdefault(kind, {})
+                held[action] = held.get(action, 0) + counts.pop(action)
+        async with self.store.write() as connection:
+            mark = "UPDATE sis_plan_row SET state = 'held', hold_id = :h WHERE plan = :p AND state = 'planned'"
+            await connection.execute(text(mark), {"h": report.holds[0].id, "p": number})
+
+    async def _decide_hold(self, hold: Hold, state: str, actor: str) -> None:
+        async with self.store.write() as connection:
+            now = self.clock.now().isoformat()
+            result = await connection.execute(
+                text("UPDATE sis_hold SET state = :s, decided_by = :a, decided_at = :t WHERE id = :h AND state = 'open'"),
+                {"s": state, "a": actor, "t": now, "h": hold.id},
+            )
+            if not result.rowcount:
+                raise ConflictError(
+                    f"The hold {hold.id} is not open any more ({hold.state}).", remedy="See `sis-connect holds`.", retryable=False
+                )
+            if hold.guard == "quarantine":
+                await connection.execute(
+                    text("UPDATE sis_quarantine SET acknowledged = 1 WHERE integration_id = :i AND kind = :k"),
+                    {"i": self.integration_id, "k": hold.kind},
+                )
+            await audit.record(
+                connection, at=self.clock.now(), actor=actor, action=f"hold.{state}", integration=self.integration,
+                detail={"hold": hold.id, "guard": hold.guard, "kind": hold.kind, "count": hold.count},
+            )  # fmt: skip
+
+    # -- one operation -------------------------------------------------------------------------------------------------
+
+    @property
+    def _lease_name(self) -> str:
+        return f"sync:{self.integration_id}"
+
+    @asynccontextmanager
+    async def _operation(self, type_: str, actor: str) -> AsyncIterator[tuple[SyncReport, Lease]]:
+        """One operation from its lease to its report. An error becomes the report of a failed run."""
+        report = SyncReport(operation=uuid.uuid4().hex, integration=self.integration)
+        started = self.clock.monotonic()
+        try:
+            async with hold_lease(
+                self.store, self._lease_name, self.clock, waiting=lambda seconds: self._tell("waiting", "lease", int(seconds))
+            ) as lease:
+                await self._open_operation(report, type_, actor)
+                try:
+                    yield report, lease
+                except SISError as error:
+                    report.status, report.error = "failed", error.within(integration=self.integration, operation=report.operation)
+                finally:
+                    report.requests, report.bytes = self.traffic.requests, self.traffic.bytes
+                    report.seconds = self.clock.monotonic() - started
+                    await self._close_operation(report, type_, actor)
+        except (ConflictError, StorageError) as error:
+            report.status, report.error = "failed", error.within(integration=self.integration, operation=report.operation)
+            report.seconds = self.clock.monotonic() - started
+
+    async def _open_operation(self, report: SyncReport, type_: str, actor: str) -> None:
+        async with self.store.write() as connection:
+            await connection.execute(
+                text("UPDATE sis_sync_operation SET status = 'interrupted' WHERE integration_id = :i AND status = 'running'"),
+                {"i": self.integration_id},
+            )
+            await connection.execute(
+                insert(operation).values(
+                    id=report.operation,
+                    integration_id=self.integration_id,
+                    type=type_,
+                    actor=actor,
+                    status="running",
+                    school_date=self.today.isoformat(),
+                    started_at=self.clock.now().isoformat(),
+                )
+            )
+
+    async def _close_operation(self, report: SyncReport, type_: str, actor: str) -> None:
+        name = "plan" if type_ == "plan" else "operation"
+        async with self.store.write() as connection:
+            await connection.execute(
+                update(operation)
+                .where(operation.c.id == report.operation)
+                .values(
+                    status=report.status, finished_at=self.clock.now().isoformat(), report=json.dumps(report.as_dict(name=name))
+                )
+            )
+            await self.traffic.save(connection, report.operation)
+            await audit.record(
+                connection, at=self.clock.now(), actor=actor, action=f"{type_}.{report.status}", integration=self.integration,
+                detail={"operation": report.operation, "changes": report.changes, "held": report.held},
+            )  # fmt: skip
+
+    def _tell(self, phase: Any, kind: str, number: int) -> None:
+        if self.progress is not None:
+            self.progress(Progress(phase=phase, kind=kind, rows=number, window_left=self.traffic.window_left()))
