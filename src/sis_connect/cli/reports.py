@@ -1,0 +1,187 @@
+"""Reports of plans and syncs in words. They are made from the fixed JSON shape alone, so that both always agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sis_connect.capabilities import KINDS
+from sis_connect.cli.invocation import DONE, FAILED, HELD, INCOMPLETE
+from sis_connect.cli.tables import counted, duration, indented, number, size, table
+from sis_connect.errors import SISError
+
+TO_DO = ("create", "update", "withdraw", "reenroll")
+NOT_OFFERED = "not_offered"
+#: How many lines of one sort are shown.
+SHOWN = 8
+EXIT_CODES = {"succeeded": DONE, "failed": FAILED, "held": HELD, "incomplete": INCOMPLETE}
+
+ACTIONS = {
+    "create": "created",
+    "update": "updated",
+    "withdraw": "withdrawn",
+    "reenroll": "re-enrolled",
+    "conflict": "in conflict",
+    "quarantine": "quarantined",
+    "unchanged": "unchanged",
+}
+
+
+def exit_code(report: Mapping[str, Any]) -> int:
+    """What the command leaves with."""
+    return EXIT_CODES[report["status"]]
+
+
+def failed_report(error: SISError, arguments: Mapping[str, Any], *, key: str = "operation") -> dict[str, Any]:
+    """The fixed shape for a sync that did not come far enough to have a report."""
+    return {
+        key: error.operation,
+        "integration": error.integration or arguments.get("name"),
+        "status": "failed",
+        "requests": 0,
+        "bytes": 0,
+        "seconds": 0.0,
+        "records": {},
+        "changes": {},
+        "held": {},
+        "skipped": {},
+        "reasons": {},
+        "conflicts": 0,
+        "quarantined": 0,
+        "holds": [],
+        "incomplete": [],
+        "error": error.as_dict(),
+    }
+
+
+def failed_plan(error: SISError, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a plan."""
+    return failed_report(error, arguments, key="plan")
+
+
+def describe(report: Mapping[str, Any], *, next_step: bool = True) -> str:
+    """A report of a plan, an apply or a sync, for a person; with what to do next unless that is told elsewhere."""
+    planned = "plan" in report
+    blocks = [
+        _headline(report, planned),
+        _counts(report, planned),
+        _reasons(report),
+        _held(report),
+        _incomplete(report),
+        _left_over(report),
+        _next_step(report, planned) if next_step else "",
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _headline(report: Mapping[str, Any], planned: bool) -> str:
+    name, status = report["integration"], report["status"]
+    effort = f"{duration(report['seconds'])}, {counted(report['requests'], 'request')}, {size(report['bytes'])} read"
+    if status == "failed":
+        return f"{name}: failed after {effort}."
+    words = {
+        "succeeded": "ready to be applied" if planned else "done",
+        "held": "some changes would be held" if planned else "done, except for what is held",
+        "incomplete": "incomplete, so nobody is withdrawn where something could not be read",
+    }
+    return f"{name}: {words[status]} ({effort})."
+
+
+def _counts(report: Mapping[str, Any], planned: bool) -> str:
+    records: Mapping[str, Any] = report["records"]
+    changes: Mapping[str, Mapping[str, int]] = report["changes"]
+    lacking = [kind.replace("_", " ") for kind in KINDS if records.get(kind) == NOT_OFFERED]
+    kinds = [kind for kind in KINDS if (kind in records or kind in changes) and records.get(kind) != NOT_OFFERED]
+    if not kinds:
+        return ""
+    actions = [action for action in ACTIONS if any(changes.get(kind, {}).get(action) for kind in kinds)]
+    headings = ["read"] if records else []
+    headings += [f"to {action}" if planned and action in TO_DO else ACTIONS[action] for action in actions]
+    rows = []
+    for kind in kinds:
+        counts = [number(changes.get(kind, {}).get(action)) for action in actions]
+        rows.append([kind.replace("_", " "), *([number(records.get(kind))] if records else []), *counts])
+    note = f"\n(This SIS does not offer {', '.join(lacking)}.)" if lacking else ""
+    return table(["", *headings], rows, right=headings) + note
+
+
+def _reasons(report: Mapping[str, Any]) -> str:
+    reasons: Mapping[str, Mapping[str, int]] = report["reasons"]
+    lines = []
+    for kind in KINDS:
+        counts = sorted(reasons.get(kind, {}).items(), key=lambda item: -item[1])
+        named = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in counts if reason]
+        if set(reasons.get(kind, {})) - {"new"}:
+            lines.append(f"{kind.replace('_', ' ')}: {', '.join(named)}")
+    return "\n".join(["Why:", *(indented(line) for line in lines)]) if lines else ""
+
+
+def _incomplete(report: Mapping[str, Any]) -> str:
+    unread: Sequence[Mapping[str, str]] = report["incomplete"]
+    if not unread:
+        return ""
+    lines = [f"{read['endpoint']} {read['context']}".strip() + f": {read['reason']}" for read in unread[:SHOWN]]
+    if len(unread) > SHOWN:
+        lines.append(f"and {len(unread) - SHOWN:,} more")
+    return "\n".join(["Not read to a proven end:", *(indented(line) for line in lines)])
+
+
+def _held(report: Mapping[str, Any]) -> str:
+    holds: Sequence[Mapping[str, Any]] = report["holds"]
+    if not holds:
+        return ""
+    intro = f"{counted(len(holds), 'guard')} asked for a person to look first; these changes wait:"
+    return f"{intro}\n{indented(hold_table(holds))}"
+
+
+def hold_table(holds: Sequence[Mapping[str, Any]]) -> str:
+    """Holds, one a line."""
+    headings = ["ID", "guard", "what", "scope", "count", "of", "limit", "expires"]
+    rows = [
+        [
+            str(hold.get("id") or "-"),
+            str(hold["guard"]).replace("_", " "),
+            f"{hold['action']} {str(hold['kind']).replace('_', ' ')}",
+            _scope(hold["scope"]),
+            number(hold["count"]),
+            number(hold["of"]),
+            _limit(hold["limit"]),
+            str(hold.get("expires") or "-")[:10],
+        ]
+        for hold in holds
+    ]
+    return table(headings, rows, right=("count", "of"))
+
+
+def _scope(scope: object) -> str:
+    if isinstance(scope, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in scope.items() if value is not None) or "district"
+    return str(scope) if scope else "district"
+
+
+def _limit(limit: object) -> str:
+    if isinstance(limit, float) and limit < 1:
+        return f"{limit:.0%}"
+    return "any" if limit is None else str(limit)
+
+
+def _left_over(report: Mapping[str, Any]) -> str:
+    lines = []
+    skipped = sum(sum(counts.values()) for counts in report["skipped"].values())
+    if skipped:
+        lines.append(f"{counted(skipped, 'change')} left out: the record has changed since the plan was made.")
+    if report["conflicts"]:
+        lines.append(f"{counted(report['conflicts'], 'field')} changed on both sides; the local value is kept.")
+    if report["quarantined"]:
+        lines.append(f"{counted(report['quarantined'], 'record')} in quarantine: not valid, so the last good state is kept.")
+    return "\n".join(lines)
+
+
+def _next_step(report: Mapping[str, Any], planned: bool) -> str:
+    if report["status"] == "failed":
+        return ""
+    if planned:
+        return f"Apply it with: sis-connect apply {report['plan']}"
+    if report["holds"]:
+        return "Look at them with `sis-connect holds`, then `sis-connect approve ID` or `sis-connect reject ID`."
+    return ""

@@ -1,0 +1,98 @@
+"""What a newcomer meets first: the demo, the sandbox, and how long it takes until something is on the screen."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from acceptance.conftest import PROVIDER, CommandLine
+
+
+def test_the_demo_tells_its_story_and_can_be_told_again(sis_connect: CommandLine) -> None:
+    for arguments in (["demo", PROVIDER, "--students", "200"], ["demo", "--students", "150", "--seed", "7"]):
+        run = sis_connect(*arguments)
+        assert run.code == 0, run.err
+        for told in (
+            "1. The SIS",
+            "2. The district is read",
+            "3. It is 2026-10-06",
+            "4. Before anything",
+            "5. The plan is applied",
+        ):
+            assert told in run.out
+        assert "demo: done" in run.out
+    listed = CommandLine(sis_connect.folder / "sis-connect-demo")("list", "--json").document["items"]
+    assert [item["name"] for item in listed] == ["demo"]
+
+
+def test_the_demos_last_words_can_be_followed(sis_connect: CommandLine) -> None:
+    told = sis_connect("demo", "--students", "150").out
+    commands = [line.split()[1:] for line in told.splitlines() if line.startswith("  sis-connect ")]
+    inside = CommandLine(sis_connect.folder / "sis-connect-demo")
+    [serve] = [words for words in commands if words[0] == "sandbox"]
+    sandbox = inside.start(*serve)
+    assert sandbox.stdout is not None
+    inside.environment["SIS_CONNECT_TODAY"] = json.loads(sandbox.stdout.readline())["date"]
+    try:
+        for words in commands:
+            if words[0] != "sandbox":
+                run = inside(*words)
+                assert run.code == 0, f"{words}: {run.err}"
+    finally:
+        sandbox.terminate()
+        sandbox.communicate()
+
+
+def test_a_demo_of_what_is_not_installed_is_explained(sis_connect: CommandLine) -> None:
+    run = sis_connect("demo", "no_such_sis")
+    assert (run.code, run.out) == (1, "")
+    assert run.err.startswith("Error: There is no provider 'no_such_sis'")
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_sandbox_says_when_it_is_ready_and_ends_when_it_is_told(sis_connect: CommandLine, end: signal.Signals) -> None:
+    process = sis_connect.start(
+        "sandbox", PROVIDER, "--students", "150", "--rate", "60/60", "--day", "1", "--set", "page_size=50"
+    )
+    assert process.stdout is not None
+    ready = json.loads(process.stdout.readline())
+    assert set(ready) == {"provider", "base_url", "token_url", "client_id", "client_secret", "date", "settings"}
+    assert ready["settings"]["rate_limit"] == "60/60"
+    moved = httpx.post(f"{ready['base_url']}/_sandbox/day", json={"day": 2}).json()
+    assert moved["date"] > ready["date"]
+    process.send_signal(end)
+    assert sis_connect.end(process).err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--fault", "no_such_fault"], ["--rate", "many"], ["--set", "no_such_setting=1"], ["--fault", "cap=few"]]
+)
+def test_a_sandbox_that_cannot_be_started_is_explained(sis_connect: CommandLine, arguments: list[str]) -> None:
+    run = sis_connect("sandbox", PROVIDER, "--students", "150", *arguments)
+    assert (run.code, run.out) == (1, "")
+    assert run.err.startswith("Error: ")
+
+
+def seconds(*arguments: str) -> float:
+    """The shortest of several runs: what the work takes when nothing else disturbs it."""
+
+    def once() -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    return min(once() for _ in range(7))
+
+
+def test_help_is_there_at_once() -> None:
+    assert seconds("-m", "sis_connect", "--help") < 0.4
+
+
+def test_importing_the_library_costs_next_to_nothing() -> None:
+    assert seconds("-c", "import sis_connect") - seconds("-c", "") < 0.15
