@@ -65,8 +65,11 @@ def wheels(session: nox.Session) -> None:
     folder = Path(session.create_tmp()).resolve()
     session.run("uv", "build", "--quiet", "--all-packages", "--clear", "--out-dir", str(folder / "dist"), external=True)
 
+    # What was built before under the same version is not what is to be checked.
+    fresh = [f"--refresh-package={path.name.split('-')[0].replace('_', '-')}" for path in (folder / "dist").glob("*.whl")]
+
     def install(extras: str) -> None:
-        session.install("--find-links", str(folder / "dist"), f"sis-connect[{extras}]=={VERSION}")
+        session.install("--find-links", str(folder / "dist"), *fresh, f"sis-connect[{extras}]=={VERSION}")
         session.run("uv", "pip", "check", external=True)
 
     def expect(words: str, *command: str, code: int = 0) -> None:

@@ -17,7 +17,7 @@ from sis_connect.errors import DataValidationError, SISError
 if TYPE_CHECKING:
     from sis_connect.records import Record
 
-#: The version of this contract. A plugin states the number it was written for; another number is refused with both in the message.
+#: The version of this contract. A plugin states the number it was written for; another number is refused, naming both.
 CONTRACT = 1
 
 #: A stream is one endpoint in one context, such as the sections of one school: what one run of pages comes from.
@@ -97,7 +97,7 @@ class Page:
     school: str | None = None
     school_year: int | None = None
     section: str | None = None
-    rows: Sequence[bytes] = ()
+    rows: Sequence[bytes] = field(default=(), repr=False)
     mapping_version: str = "1"
     asked: int | None = None
     declared_size: int | None = None

@@ -33,8 +33,8 @@ PERSONAL = Sensitivity("personal")
 ASKED_PERSONAL = Sensitivity("personal", on_request=True)
 ASKED_SENSITIVE = Sensitivity("sensitive", on_request=True)
 
-# Characters that nobody sees and nobody means: zero-width space, word joiner, byte order mark, soft hyphen. The joiners U+200C and
-# U+200D stay in names, where they spell words (Persian, emoji), and go from identifiers.
+# Characters that nobody sees and nobody means: zero-width space, word joiner, byte order mark, soft hyphen. The joiners U+200C
+# and U+200D stay in names, where they spell words (Persian, emoji), and go from identifiers.
 _INVISIBLE = dict.fromkeys((0x200B, 0x2060, 0xFEFF, 0x00AD))
 
 
@@ -166,8 +166,8 @@ class Record(_Frozen):
     """What all records have.
 
     `sis_id` identifies the record within its district and kind for ever; `derived` says that it was built from parts. `ids` holds
-    all other identifiers by name. `updated_at` is evidence of when the SIS last changed the record and takes no part in comparisons.
-    `custom` holds extra fields that were declared, and no others.
+    all other identifiers by name. `updated_at` is evidence of when the SIS last changed the record and takes no part in
+    comparisons. `custom` holds extra fields that were declared, and no others.
     """
 
     kind: ClassVar[Kind]

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.clock import Clock
 from sis_connect.roster.cases import Case, decode, encode, load
-from sis_connect.roster.merge import Action, Values, flatten, nest
+from sis_connect.roster.documents import Values, flatten, nest
+from sis_connect.roster.merge import Action
 from sis_connect.store.lease import Lease, check_fence
 from sis_connect.store.sql import Store, run_many, write_many
 from sis_connect.store.tables import mappings
@@ -45,6 +46,9 @@ class Planned(NamedTuple):
     local: str
     base: str
     due: str | None
+
+    def __repr__(self) -> str:
+        return f"<Planned: {self.action}>"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +110,7 @@ class Applier:
             async with self.store.write() as connection:
                 await check_fence(connection, self.lease)
                 moved = await self._batch(connection, kind, rows, creating=actions == ("create",), fresh=fresh)
-                await self._close(connection, kind, rows, moved)
+                await self._close(connection, kind, rows, moved, held=hold is not None)
                 if hold is None:
                     position = {"p": self.plan, "at": f"{step}:{rows[-1].sis_id}"}
                     await connection.execute(text("UPDATE sis_plan SET position = :at WHERE number = :p"), position)
@@ -148,7 +152,8 @@ class Applier:
             if row.sis_id in outcomes
         ]  # fmt: skip
         await write_many(connection, mappings[kind].name, _MAPPED, remembered, conflict=_REMEMBER)
-        await self._settle(connection, kind, outcomes)
+        # What the target changed as we wrote is what we wrote: no edit of anybody's.
+        await self.target.settle(connection, kind, [sis_id for sis_id, outcome in outcomes.items() if outcome.read_back])
         return documents.keys() - outcomes.keys()
 
     async def _update(self, connection: AsyncConnection, kind: Kind, rows: Sequence[Planned], cases: dict[str, Case]) -> None:
@@ -164,11 +169,11 @@ class Applier:
             case, changes = cases[row.sis_id], decode(row.after or "{}")
             base_sis = row.document or (case.mapping.base_sis if case.mapping is not None else "{}")
             base_local = self._base_local(row, case, changes, outcomes.get(row.sis_id))
-            if case.row is not None and flatten(base_local) == _after(case.row.document, changes):
+            if case.row is not None and _told(base_local) == _stands(case.row.document, changes, outcomes.get(row.sis_id)):
                 agreed.append(row.sis_id)
             local_id = case.row.local_id if case.row else None
             status = decode(row.evidence)["status"] or (case.mapping.status if case.mapping is not None else "active")
-            same = flatten(base_local) == flatten(decode(base_sis))
+            same = _told(base_local) == _told(decode(base_sis))
             remembered.append(
                 (
                     self.integration_id, row.sis_id, local_id, status, row.school, base_sis,
@@ -177,26 +182,25 @@ class Applier:
             )  # fmt: skip
         await write_many(connection, mappings[kind].name, _MAPPED, remembered, conflict=_REMEMBER)
         await self.target.settle(connection, kind, agreed)
-        await self._settle(connection, kind, {sis_id: outcomes[sis_id] for sis_id in outcomes if outcomes[sis_id].read_back})
 
     def _base_local(self, row: Planned, case: Case, changes: Values, outcome: Outcome | None) -> Values:
         """What the target reads back after our last write: our writes over what it was, field by field.
 
-        A field that both sides agree on counts as written, too: from here on, a difference is somebody's edit.
+        A field that both sides agree on counts as written, too: from here on, a difference is somebody's edit. What the target
+        reads back counts for the fields that we wrote; elsewhere an edit stays an edit.
         """
         if outcome is not None and outcome.read_back is not None:
-            return outcome.read_back
+            read_back = flatten(outcome.read_back)
+            changes = {name: read_back.get(name) for name in changes}
         base = flatten(case.mapped.base_local) if case.mapped is not None else {}
         mine = flatten(case.row.document) if case.row is not None else {}
         theirs = flatten(case.source.document) if case.source is not None and row.document else {}
         agreed = {name: value for name, value in theirs.items() if name in mine and mine[name] == value}
         return nest({**base, **agreed, **changes})
 
-    async def _settle(self, connection: AsyncConnection, kind: Kind, outcomes: dict[str, Outcome]) -> None:
-        """What the target changed as we wrote is what we wrote: no edit of anybody's."""
-        await self.target.settle(connection, kind, [sis_id for sis_id, outcome in outcomes.items() if outcome.read_back])
-
-    async def _close(self, connection: AsyncConnection, kind: Kind, rows: Sequence[Planned], moved: set[str]) -> None:
+    async def _close(
+        self, connection: AsyncConnection, kind: Kind, rows: Sequence[Planned], moved: set[str], *, held: bool
+    ) -> None:
         """Count what was done. Applied records are no candidates any more; those skipped stay, for the next run."""
         skip = "UPDATE sis_plan_row SET state = 'skipped' WHERE plan = ? AND kind = ? AND sis_id = ?"
         await run_many(connection, skip, [(self.plan, kind, sis_id) for sis_id in sorted(moved)])
@@ -205,6 +209,9 @@ class Applier:
             "DELETE FROM sis_candidate WHERE integration_id = ? AND kind = ? AND sis_id IN (SELECT value FROM json_each(?))",
             (self.integration_id, kind, encode(done).decode()),
         )
+        if held:
+            approved = "UPDATE sis_plan_row SET state = 'applied' WHERE plan = ? AND kind = ? AND sis_id = ?"
+            await run_many(connection, approved, [(self.plan, kind, sis_id) for sis_id in done])
         for row in rows:
             (self.skipped if row.sis_id in moved else self.changes)[kind][row.action] += 1
 
@@ -218,8 +225,14 @@ def _read_back(outcome: Outcome) -> str | None:
     return encode(outcome.read_back).decode() if outcome.read_back is not None else None
 
 
-def _after(document: Values, changes: Values) -> dict[str, Any]:
-    return {name: value for name, value in {**flatten(document), **changes}.items() if value is not None}
+def _stands(document: Values, changes: Values, outcome: Outcome | None) -> dict[str, Any]:
+    """What the target's row says after our write."""
+    read_back = outcome.read_back if outcome is not None else None
+    return _told(read_back if read_back is not None else nest({**flatten(document), **changes}))
+
+
+def _told(document: Values) -> dict[str, Any]:
+    return {name: value for name, value in flatten(document).items() if value is not None}
 
 
 def _columns(document: Values, changes: Values) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import xxhash
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import Kind
-from sis_connect.roster.merge import Local, Mapped, Source, at_date, combine
+from sis_connect.roster.documents import at_date, combine
+from sis_connect.roster.merge import UNSTATED, Local, Mapped, Source
 from sis_connect.store.tables import mappings
 from sis_connect.store.target import LocalRow, RosterTarget
 
@@ -63,6 +64,9 @@ class Mapping(NamedTuple):
     due: str | None
     changed_at: str
 
+    def __repr__(self) -> str:
+        return f"<Mapping: {self.status}>"
+
 
 class Part(NamedTuple):
     """What one source row says of a record."""
@@ -72,6 +76,9 @@ class Part(NamedTuple):
     missing_pulls: int
     missing_since: str | None
     stream_id: int
+
+    def __repr__(self) -> str:
+        return f"<Part: of stream {self.stream_id}>"
 
 
 def _digest(content: str) -> str:
@@ -134,7 +141,7 @@ async def _load(
 
 def _case(kind: Kind, sis_id: str, why: str, parts: list[Part], mapping: Mapping | None, today: date) -> Case:
     if len(parts) > 1:
-        parts.sort()
+        parts.sort(key=lambda part: (part.document, part.missing_pulls))
     present = [part for part in parts if not part.missing_pulls]
     source, due = _source(kind, present, parts, mapping, today, why == "remapped")
     witness = _digest("|".join([f"{part.document}{'-' if part.missing_pulls else '+'}" for part in parts]))
@@ -162,7 +169,7 @@ def _source(
         pulls = min(part.missing_pulls for part in parts)
         return Source(document=document, missing_pulls=pulls, missing_since=datetime.fromisoformat(since)), None
     if mapping is not None:
-        return Source(document=decode(mapping.base_sis), stated=False), None
+        return Source(document=decode(mapping.base_sis), ended=UNSTATED), None
     return None, None
 
 

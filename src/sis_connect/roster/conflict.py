@@ -38,6 +38,9 @@ class Clash:
     local: Any
     clocks: Clocks
 
+    def __repr__(self) -> str:
+        return f"<Clash: {self.field}>"
+
 
 def sis_wins(clash: Clash) -> Side:
     """The SIS is right."""

@@ -10,13 +10,17 @@ from sis_connect.provider import Page
 
 @dataclass(slots=True)
 class StreamRead:
-    """What has been observed of one stream in this pull."""
+    """What has been observed of one stream in this pull.
+
+    `nameless` counts rows that cannot even be told apart by their keys, where some that are known did not come: perhaps the same.
+    """
 
     endpoint: str
     context: str = ""
     pages: int = 0
     received: int = 0
     distinct: int = 0
+    nameless: int = 0
     totals: set[int] = field(default_factory=set)
     last_received: int = 0
     last_declared_size: int | None = None
@@ -55,6 +59,8 @@ def judge(read: StreamRead) -> Verdict:
         return Verdict(False, f"broke off: {read.error.message}")
     if not read.ended:
         return Verdict(False, "did not come to its end")
+    if read.nameless:
+        return Verdict(False, f"{read.nameless} rows came whose keys cannot be read")
     if len(read.totals) > 1:
         return Verdict(False, "the total moved while it was read")
     if read.totals:

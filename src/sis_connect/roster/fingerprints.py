@@ -48,16 +48,16 @@ class Fingerprints:
         return len(self._prints)
 
     @classmethod
-    def load(cls, prints: bytes, row_ids: bytes, seen: bytes | None = None) -> Fingerprints:
+    def load(cls, prints: bytes | memoryview, row_ids: bytes | memoryview, seen: bytes | None = None) -> Fingerprints:
         """From what `dump` wrote."""
         restored = array("q"), array("q")
         restored[0].frombytes(prints)
         restored[1].frombytes(row_ids)
         return cls(*restored, seen=seen)
 
-    def dump(self) -> tuple[bytes, bytes]:
-        """Fingerprints and row ids as bytes, for the store."""
-        return self._prints.tobytes(), self._row_ids.tobytes()
+    def dump(self) -> tuple[memoryview, memoryview]:
+        """Fingerprints and row ids as buffers, for the store: not copied, since they are the largest things in memory."""
+        return memoryview(self._prints), memoryview(self._row_ids)
 
     def resumed(self, seen: bytes) -> Fingerprints:
         """The same rows, for a read that goes on: `seen` as it was; what was added since has been seen."""

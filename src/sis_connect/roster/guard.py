@@ -61,7 +61,7 @@ class Profile:
     withdrawals_of_school: Limit = Limit(share=0.20, floor=20)
     enrollment_withdrawals: Limit = Limit(share=0.10, floor=1)
     enrollment_withdrawals_of_school: Limit = Limit(share=0.30, floor=60)
-    creates: Limit = Limit(share=0.10, count=100, both=True)
+    creates: Limit = Limit(share=0.10, floor=1, count=100, both=True)
     identity: Limit = Limit(share=0.10, floor=20)
     blank: Limit = Limit(share=0.05, floor=20)
     quarantine: Limit = Limit(share=0.05, floor=20)
@@ -72,6 +72,7 @@ class Counts:
     """What a plan would change, counted while it is made. Schools are named by `sis_id`, `""` where there is none."""
 
     removals: dict[tuple[Kind, str], int] = field(default_factory=dict)
+    absences: dict[Kind, int] = field(default_factory=dict)
     anomalies: dict[Kind, int] = field(default_factory=dict)
     creates: dict[Kind, int] = field(default_factory=dict)
     identity: dict[Kind, int] = field(default_factory=dict)
@@ -84,10 +85,9 @@ class Counts:
         """Count one change that carries a flag."""
         if flag == "removal":
             self.removals[kind, school] = self.removals.get((kind, school), 0) + 1
-        elif flag == "anomaly":
-            self.anomalies[kind] = self.anomalies.get(kind, 0) + 1
-        elif flag == "identity":
-            self.identity[kind] = self.identity.get(kind, 0) + 1
+        elif flag in ("absent", "anomaly", "identity"):
+            counted = {"absent": self.absences, "anomaly": self.anomalies, "identity": self.identity}[flag]
+            counted[kind] = counted.get(kind, 0) + 1
         elif flag.startswith("blank:"):
             key = kind, flag.removeprefix("blank:")
             self.blanks[key] = self.blanks.get(key, 0) + 1
@@ -119,6 +119,9 @@ def evaluate(counts: Counts, population: Population, *, first: bool, profile: Pr
     """All guards that hold. On a `first` sync nothing is there yet, so creations are not limited."""
     profile = profile or Profile()
     trips = [*_withdrawals(counts, population, profile)]
+    if "staff" in counts.absences:
+        number = counts.absences["staff"]
+        trips.append(_trip("staff", "staff", "withdraw", "district", number, population.total("staff"), ANY))
     for kind, number in counts.anomalies.items():
         trips.append(_trip("absence", kind, "withdraw", "district", number, population.total(kind), ANY))
     if not first:
@@ -146,8 +149,6 @@ def _withdrawals(counts: Counts, population: Population, profile: Profile) -> It
             of = population.of_school(kind, school)
             yield _trip("withdrawals_of_school", kind, "withdraw", _school(school), number, of, limit)
     for kind, number in totals.items():
-        if kind == "staff":
-            yield _trip("staff", kind, "withdraw", "district", number, population.total(kind), ANY)
         limit = profile.enrollment_withdrawals if kind == "enrollments" else profile.withdrawals
         yield _trip("withdrawals", kind, "withdraw", "district", number, population.total(kind), limit)
 
@@ -166,18 +167,29 @@ def condition(trip: Trip) -> tuple[str, Mapping[str, str]]:
     """Which rows of a plan a guard holds, as a condition in SQL and its values."""
     where: list[str] = ["kind = :kind"]
     values: dict[str, str] = {"kind": trip.kind}
-    flag = {"absence": "anomaly", "staff": "removal", "identity": "identity", "change_of_id": "change_of_id", "empty": "emptied"}
-    if trip.guard in ("withdrawals", "withdrawals_of_school"):
-        flag[trip.guard] = "removal"
-    elif trip.guard == "blank":
-        flag["blank"] = f"blank:{trip.scope.removeprefix('field=')}"
-    elif trip.guard == "creates":
-        where.append("action = 'create'")
-    if trip.guard in flag:
+    flags: dict[Guard, str] = {
+        "withdrawals": "removal",
+        "withdrawals_of_school": "removal",
+        "absence": "anomaly",
+        "staff": "absent",
+        "identity": "identity",
+        "change_of_id": "change_of_id",
+        "blank": f"blank:{trip.scope.removeprefix('field=')}",
+        "empty": emptied(trip.scope.removeprefix("school=") if trip.scope != "district" else ""),
+    }
+    if trip.guard in flags:
         where.append("flags LIKE :flag ESCAPE '!'")
-        escaped = flag[trip.guard].replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        escaped = flags[trip.guard].replace("!", "!!").replace("%", "!%").replace("_", "!_")
         values["flag"] = f"% {escaped} %"
-    if trip.scope.startswith("school="):
+    else:
+        where.append("action = :action")
+        values["action"] = trip.action
+    if trip.guard == "withdrawals_of_school":
         where.append("school = :school")
         values["school"] = trip.scope.removeprefix("school=")
     return " AND ".join(where), values
+
+
+def emptied(school: str) -> str:
+    """The flag of a change that comes from a scope without rows. What was read of a school need not name it in each record."""
+    return f"emptied:{school}"

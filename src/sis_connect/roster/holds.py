@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from sis_connect.capabilities import KINDS, Capabilities, Kind
 from sis_connect.errors import ConfigurationError
 from sis_connect.records import RECORDS
 from sis_connect.roster.guard import Counts, Population, Trip, condition
-from sis_connect.store.sql import Store
+from sis_connect.store.sql import Store, run_many
 from sis_connect.store.tables import hold as table
 from sis_connect.store.tables import mappings
 
@@ -80,9 +80,19 @@ async def find_hold(store: Store, hold_id: str) -> Hold:
 
 
 async def raise_holds(
-    connection: AsyncConnection, integration_id: int, plan: int, trips: Sequence[Trip], *, now: datetime, owner: str
+    connection: AsyncConnection,
+    integration_id: int,
+    plan: int,
+    trips: Sequence[Trip],
+    *,
+    now: datetime,
+    owner: str,
+    judged: Collection[str],
 ) -> list[Hold]:
-    """Write down what the guards hold, renew what was held before, and mark the plan's rows. Returns all open holds."""
+    """Write down what the guards hold, renew what was held before, and mark the plan's rows. Returns all open holds.
+
+    A hold on one of the kinds `judged`, those that the run saw whole, lapses where its guard is content by now.
+    """
     open_before = {(row.guard, row.kind, row.scope): row for row in await _open(connection, integration_id)}
     holds = []
     for trip in trips:
@@ -105,7 +115,7 @@ async def raise_holds(
         mark = f"UPDATE sis_plan_row SET hold_id = :hold, state = 'held' WHERE plan = :plan AND hold_id IS NULL AND {where}"
         await connection.execute(text(mark), {"hold": hold_id, "plan": plan, **bound})
         holds.append(hold_id)
-    for row in open_before.values():
+    for row in [row for row in open_before.values() if row.kind in judged]:
         # What it held is no longer proposed, or no longer too much.
         await connection.execute(update(table).where(table.c.id == row.id).values(state="lapsed", decided_at=now.isoformat()))
     if holds:
@@ -125,7 +135,7 @@ async def _hold_dependents(connection: AsyncConnection, plan: int) -> None:
         for name in model.required_references:
             owners: tuple[Kind, ...] = ("students", "staff") if name == "user" else (model.references[name],)
             for owner in owners:
-                for action, theirs in (("create", "create', 'reenroll"), ("withdraw", "withdraw")):
+                for action, theirs in (("create", "create', 'update', 'reenroll"), ("withdraw", "withdraw")):
                     held = (
                         "SELECT o.hold_id FROM sis_plan_row o WHERE o.plan = sis_plan_row.plan AND o.kind = :owner "
                         f"AND o.action = '{action}' AND o.hold_id IS NOT NULL "
@@ -144,40 +154,44 @@ async def mark_changes_of_id(
     connection: AsyncConnection, integration_id: int, plan: int, capabilities: Capabilities, counts: Counts
 ) -> None:
     """Find new records that share a strong identifier with one that is missing: perhaps the same, under a new id."""
+    mark = (
+        "UPDATE sis_plan_row SET flags = CASE flags WHEN '' THEN ' ' ELSE flags END || 'change_of_id ' "
+        "WHERE plan = ? AND kind = ? AND sis_id = ?"
+    )
     for kind in KINDS:
+        shared: set[tuple[str, str]] = set()
         for name in capabilities.of(kind).strong_ids:
             path = f"'$.ids.{name}'"
-            shared = (
-                f"SELECT n.sis_id AS new, m.sis_id AS missing FROM sis_plan_row n JOIN {mappings[kind].name} m "
-                f"ON m.integration_id = :i AND json_extract(m.base_sis, {path}) = json_extract(n.document, {path}) "
-                "AND m.status <> 'inactive' AND EXISTS (SELECT 1 FROM sis_staged s WHERE s.integration_id = :i AND s.kind = :k "
-                "AND s.sis_id = m.sis_id AND s.missing_pulls > 0) WHERE n.plan = :p AND n.kind = :k "
-                f"AND n.action = 'create' AND json_extract(n.document, {path}) IS NOT NULL"
+            # Written down first, the missing ones get an index: where all ids changed, there are as many of them as new ones.
+            query = text(
+                f"WITH missing AS MATERIALIZED (SELECT m.sis_id, json_extract(m.base_sis, {path}) AS value FROM sis_staged s "
+                f"JOIN {mappings[kind].name} m ON m.integration_id = s.integration_id AND m.sis_id = s.sis_id WHERE "
+                "s.integration_id = :i AND s.kind = :k AND s.missing_pulls > 0 AND m.status NOT IN ('inactive', 'deleted')) "
+                "SELECT n.sis_id AS new, missing.sis_id AS missing FROM sis_plan_row n CROSS JOIN missing "
+                f"ON missing.value = json_extract(n.document, {path}) WHERE n.plan = :p AND n.kind = :k AND n.action = 'create'"
             )
-            values = {"i": integration_id, "p": plan, "k": kind}
-            pairs = (await connection.execute(text(shared), values)).all()
-            mark = text(
-                "UPDATE sis_plan_row SET flags = flags || 'change_of_id ' WHERE plan = :p AND kind = :k AND sis_id = :s "
-                "AND flags NOT LIKE '% change!_of!_id %' ESCAPE '!'"
-            )
-            for row in pairs:
-                for sis_id in (row.new, row.missing):
-                    await connection.execute(mark, {"p": plan, "k": kind, "s": sis_id})
-            if pairs:
-                counts.changes_of_id[kind] = counts.changes_of_id.get(kind, 0) + len(pairs)
+            pairs = await connection.execute(query, {"i": integration_id, "p": plan, "k": kind})
+            shared.update((row.new, row.missing) for row in pairs)
+        if shared:
+            counts.changes_of_id[kind] = len({new for new, _ in shared})
+            both = sorted({sis_id for pair in shared for sis_id in pair})
+            await run_many(connection, mark, [(plan, kind, sis_id) for sis_id in both])
 
 
-async def census(connection: AsyncConnection, integration_id: int, counts: Counts) -> Population:
-    """Count the active local records that the guards compare with: only of the kinds that change."""
-    kinds = {*(kind for kind, _ in counts.removals), *counts.anomalies, *counts.creates, *counts.identity}
+async def census(
+    connection: AsyncConnection, integration_id: int, counts: Counts, schools: Collection[str] | None = None
+) -> Population:
+    """Count the active local records that the guards compare with: of the kinds that change, in the schools that were read."""
+    kinds = {*(kind for kind, _ in counts.removals), *counts.absences, *counts.creates, *counts.identity}
     totals: dict[tuple[Kind, str], int] = {}
     for kind in kinds:
         query = text(
             f"SELECT COALESCE(school, '') AS school, COUNT(*) AS number FROM {mappings[kind].name} "
-            "WHERE integration_id = :i AND status <> 'inactive' GROUP BY 1"
+            "WHERE integration_id = :i AND status NOT IN ('inactive', 'deleted') GROUP BY 1"
         )
         for row in await connection.execute(query, {"i": integration_id}):
-            totals[kind, row.school] = row.number
+            if schools is None or not row.school or row.school in schools:
+                totals[kind, row.school] = row.number
     having: dict[tuple[Kind, str], int] = {}
     for kind, name in counts.blanks:
         query = text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -10,59 +11,82 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import Capabilities, Kind
-from sis_connect.roster.cases import Case, decode
-from sis_connect.roster.merge import Decision
-from sis_connect.roster.stints import Stint, close
-from sis_connect.store.sql import chunks
+from sis_connect.roster.cases import Case, decode, encode
+from sis_connect.roster.documents import Values
+from sis_connect.roster.merge import UNSTATED, Decision
+from sis_connect.roster.stints import Closing, Stint, close
+
+Dating = Callable[[Case, Decision], Decision]
 
 
 async def close_former(
     connection: AsyncConnection, integration_id: int, kind: Kind, cases: Sequence[Case], capabilities: Capabilities, today: date
-) -> Mapping[str, Callable[[Decision], Decision]]:
+) -> Mapping[str, Dating]:
     """For each stay that is no longer told of: how its withdrawal is dated and called, from the stay that took its place."""
     if kind != "school_enrollments" or capabilities.of(kind).stint_history:
         return {}
     former = {
         case.sis_id: case.mapped.base_sis
         for case in cases
-        if case.mapped is not None and case.source is not None and not case.source.stated and case.mapped.status != "inactive"
+        if case.mapped is not None
+        and case.mapped.status != "inactive"
+        and case.source is not None
+        and case.source.ended == UNSTATED
     }
+    if not former:
+        return {}
     current = await _current(connection, integration_id, sorted({str(document["student"]) for document in former.values()}))
-    return {
-        sis_id: _closing(document, current.get(str(document["student"])), today)
-        for sis_id, document in former.items()
-    }  # fmt: skip
+    return {sis_id: _dating(document, current[str(document["student"])], today) for sis_id, document in former.items()}
 
 
-async def _current(connection: AsyncConnection, integration_id: int, students: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
-    for some in chunks(students):
-        rows = await connection.exec_driver_sql(
-            "SELECT document FROM sis_staged WHERE integration_id = ? AND kind = 'school_enrollments' AND missing_pulls = 0 "
-            f"AND json_extract(document, '$.student') IN ({', '.join('?' * len(some))}) ORDER BY sis_id",
-            (integration_id, *some),
-        )
-        for row in rows:
-            document = decode(row.document)
-            found[document["student"]] = document
+async def _current(connection: AsyncConnection, integration_id: int, students: Sequence[str]) -> dict[str, list[Values]]:
+    """The stays that the SIS tells of now, by student."""
+    rows = await connection.exec_driver_sql(
+        "SELECT document FROM sis_staged WHERE integration_id = ? AND kind = 'school_enrollments' AND missing_pulls = 0 "
+        "AND json_extract(document, '$.student') IN (SELECT value FROM json_each(?)) ORDER BY sis_id",
+        (integration_id, encode(students).decode()),
+    )
+    found: dict[str, list[Values]] = defaultdict(list)
+    for row in rows:
+        document = decode(row.document)
+        found[document["student"]].append(document)
     return found
 
 
-def _closing(document: Mapping[str, Any], successor: Mapping[str, Any] | None, today: date) -> Callable[[Decision], Decision]:
-    closing = close(_stint(document), _stint(successor) if successor else None, today)
+def _dating(former: Values, current: Sequence[Values], today: date) -> Dating:
+    # A student may be at two schools: the stay at the same school took the former's place, else the one that began last.
+    successor = max(current, key=lambda stay: (stay["school"] == former["school"], stay["entry_date"]), default=None)
+    closing = close(_stint(former), _stint(successor) if successor else None, today)
+    ends: dict[str, Any] = {"exit_date": closing.exit_date.isoformat()}
+    if closing.inferred:
+        ends["exit_inferred"] = True
 
-    def dated(decision: Decision) -> Decision:
-        writes = {**decision.writes, "status_reason": closing.reason, "exit_date": closing.exit_date.isoformat()}
-        if closing.inferred:
-            writes["exit_inferred"] = True
+    def dated(case: Case, decision: Decision) -> Decision:
+        if closing.exit_date > max(today, date.fromisoformat(former["entry_date"])):
+            case.due = closing.exit_date
+            return _still_to_come(former, ends, closing)
+        ended = {**ends, "status_reason": closing.reason}
         flags = decision.flags - {"removal"} if closing.ended else decision.flags
         rule = "closed by the stay that follows it" if successor else "closed, since the SIS tells of it no longer"
-        return replace(decision, writes=writes, reason=closing.reason, rule=rule, flags=flags)
+        base = {**(decision.base or former), **ended}
+        return replace(decision, writes={**decision.writes, **ended}, reason=closing.reason, rule=rule, flags=flags, base=base)
 
     return dated
 
 
-def _stint(document: Mapping[str, Any]) -> Stint:
+def _still_to_come(former: Values, ends: Values, closing: Closing) -> Decision:
+    """The next stay has not begun: the former one goes on until then."""
+    base = {**former, **ends}
+    return Decision(
+        action="unchanged" if base == former else "update",
+        reason=closing.reason,
+        rule="ends when the stay that follows it begins",
+        writes={} if base == former else ends,
+        base=base,
+    )
+
+
+def _stint(document: Values) -> Stint:
     exit_date = document.get("exit_date")
     return Stint(
         school=str(document["school"]),

@@ -7,105 +7,23 @@ sides to different values is, and its strategy decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sis_connect.capabilities import Kind, Leaving
 from sis_connect.roster.conflict import STRATEGIES, Clash, Clocks, Policy
+from sis_connect.roster.documents import Values, flatten, is_blank, nest
 
-Values = Mapping[str, Any]
 Action = Literal["create", "update", "withdraw", "reenroll", "conflict", "quarantine", "unchanged"]
 ACTIONS: tuple[Action, ...] = ("create", "update", "withdraw", "reenroll", "conflict", "quarantine", "unchanged")
 
-_NESTED = ("ids", "custom")
 _IDENTITY = frozenset({"username", "email", "emails"})
 _MISSING: Any = object()
 _NO_FLAGS: frozenset[str] = frozenset()
-_ENDS = {"school_enrollments": ("entry_date", "exit_date"), "enrollments": ("begin_date", "end_date")}
-
-
-# -- documents and values ----------------------------------------------------------------------------------------------
-
-
-def flatten(document: Values) -> dict[str, Any]:
-    """A document with the parts of `ids` and `custom` as fields of their own (`ids.student_number`)."""
-    values = dict(document)
-    for name in _NESTED:
-        for part, value in (values.pop(name, None) or {}).items():
-            values[f"{name}.{part}"] = value
-    return values
-
-
-def nest(values: Values) -> dict[str, Any]:
-    """The reverse of `flatten`."""
-    document: dict[str, Any] = {}
-    for name, value in values.items():
-        owner, dot, part = name.partition(".")
-        if dot:
-            document.setdefault(owner, {})[part] = value
-        else:
-            document[name] = value
-    return document
-
-
-def combine(parts: Sequence[Values]) -> dict[str, Any]:
-    """One record from several source rows, whatever their order of arrival: the caller sorts them.
-
-    Lists are united, an identifier that differs keeps all its values, and somebody active anywhere is active.
-    """
-    if len(parts) == 1:
-        return dict(parts[0])
-    combined: dict[str, Any] = {}
-    for part in parts:
-        for name, value in flatten(part).items():
-            known = combined.get(name)
-            if known is None:
-                combined[name] = value
-            elif isinstance(known, list) or isinstance(value, list) or name.startswith("ids."):
-                union = [*_listed(known), *(item for item in _listed(value) if item not in _listed(known))]
-                combined[name] = sorted(union, key=str) if len(union) > 1 or isinstance(known, list) else union[0]
-            elif name == "status" and value == "active":
-                combined["status"], combined["status_reason"] = "active", None
-    if any(part.get("status", "active") == "active" for part in parts):
-        combined["status"] = "active"
-        combined.pop("status_reason", None)
-    return nest(combined)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def at_date(kind: str, document: Values, today: date) -> tuple[dict[str, Any], date | None]:
-    """The document as it holds on a day, and the day on which that changes by itself.
-
-    A stay that has not begun is `scheduled`, one whose last day has passed is `inactive` with the reason `ended`, and one that
-    ends on the day it begins never took place (`no_show`).
-    """
-    values = dict(document)
-    values.setdefault("status", "active")
-    if values["status"] == "tobedeleted":
-        values["status"], values["status_reason"] = "inactive", values.get("status_reason") or "deleted"
-    begins, ends = _ENDS.get(kind, (None, None))
-    if begins is None or ends is None or values["status"] != "active":
-        return values, None
-    first, last = _day(values.get(begins)), _day(values.get(ends))
-    if first is not None and first == last:
-        values["status"], values["status_reason"] = "inactive", "no_show"
-        return values, None
-    if last is not None and last <= today:
-        values["status"], values["status_reason"] = "inactive", "ended"
-        return values, None
-    if first is not None and first > today:
-        values["status"] = "scheduled"
-        return values, first
-    return values, last
-
-
-def _day(value: Any) -> date | None:
-    return date.fromisoformat(value) if isinstance(value, str) else None
+UNSTATED = "no_longer_stated"
+_ENDED = {UNSTATED: "its source row speaks of it no longer"}
 
 
 # -- fields ------------------------------------------------------------------------------------------------------------
@@ -154,9 +72,9 @@ def merge_fields(
             merged.writes[name] = s
         elif owner == "local" or not s_changed:
             merged.kept.append(name)
-        elif not l_changed or (base is _MISSING and mine is None):
+        elif not l_changed or (base is _MISSING and is_blank(mine)):
             merged.writes[name] = s
-        elif remapped or (base is _MISSING and s is None):
+        elif remapped or (base is _MISSING and is_blank(s)):
             merged.kept.append(name)
         else:
             clash = Clash(field=name, base=None if base is _MISSING else base, sis=s, local=mine, clocks=clocks)
@@ -177,23 +95,28 @@ def merge_fields(
 class Source:
     """S. `document` is the record as of today, or what was last staged of it where it is `missing`.
 
-    `missing_pulls` counts complete pulls without it since `missing_since`; `stated` is false where its source row still comes but
-    no longer speaks of it.
+    `missing_pulls` counts complete pulls without it since `missing_since`. `ended` says why it is over although nothing says that
+    it left: what it hangs from has ended, or its source row still comes but no longer speaks of it.
     """
 
-    document: Values
+    document: Values = field(repr=False)
     updated_at: datetime | None = None
     missing_pulls: int = 0
     missing_since: datetime | None = None
-    stated: bool = True
+    ended: str = ""
     remapped: bool = False
+
+    @property
+    def absent(self) -> bool:
+        """Whether the SIS does not speak of it now."""
+        return self.missing_pulls > 0 or bool(self.ended)
 
 
 @dataclass(slots=True, kw_only=True)
 class Local:
     """L: the app's row. `edited_at` is when somebody other than us changed it last."""
 
-    document: Values
+    document: Values = field(repr=False)
     edited_at: datetime | None = None
 
 
@@ -202,8 +125,8 @@ class Mapped:
     """What the mapping remembers of a record."""
 
     status: str
-    base_sis: Values
-    base_local: Values
+    base_sis: Values = field(repr=False)
+    base_local: Values = field(repr=False)
     base_at: datetime | None = None
 
 
@@ -223,17 +146,18 @@ class Rules:
 class Decision:
     """What to do about one record, and why.
 
-    `writes` are flat fields for the app; what is created is written whole. An empty `status` leaves the mapping's.
+    `writes` are flat fields for the app; what is created is written whole. `base` is what will have been decided on, where that
+    moves. An empty `status` leaves the mapping's.
     """
 
     action: Action
     reason: str
     rule: str
-    writes: Values = field(default_factory=dict)
+    writes: Values = field(default_factory=dict, repr=False)
     conflicts: Sequence[FieldConflict] = ()
     flags: frozenset[str] = _NO_FLAGS
     status: str = ""
-    moves_base: bool = False
+    base: Values | None = field(default=None, repr=False)
 
 
 NOTHING = Decision(action="unchanged", reason="same", rule="nothing changed")
@@ -245,24 +169,37 @@ def decide(kind: Kind, source: Source | None, local: Local | None, mapped: Mappe
         return NOTHING
     if mapped is None:
         return _first_contact(kind, source, local, rules)
-    absent = source.missing_pulls > 0 or not source.stated
     if mapped.status == "deleted":
-        return Decision(action="unchanged", reason="deleted_locally", rule="tombstone", moves_base=not absent)
-    if absent:
+        base = None if source.absent else _base(mapped, _delivered(source, mapped))
+        return Decision(action="unchanged", reason="deleted_locally", rule="tombstone", base=base)
+    if source.absent:
         return _absence(kind, source, local, mapped, rules)
     if local is None:
         return _deleted_locally(kind, source, mapped, rules)
     return _both(kind, source, local, mapped, rules)
 
 
+def _delivered(source: Source, mapped: Mapped) -> dict[str, Any]:
+    """S, flat. A stay that we ended without being told to, and that is told of again, ends when the SIS says, or not at all."""
+    sis = flatten(source.document)
+    if mapped.base_sis.get("exit_inferred"):
+        sis.setdefault("exit_date", None)
+    return sis
+
+
+def _base(mapped: Mapped, sis: Values) -> dict[str, Any]:
+    """What will have been decided on: what was delivered now, over what was before."""
+    return nest({**flatten(mapped.base_sis), **sis})
+
+
 def _first_contact(kind: Kind, source: Source, local: Local | None, rules: Rules) -> Decision:
-    if source.missing_pulls > 0 or not source.stated:
+    if source.absent:
         return NOTHING
     status = source.document["status"]
     if local is None:
         if status == "inactive":
             return Decision(action="unchanged", reason=_left(source), rule="was never here")
-        return Decision(action="create", reason="new", rule="new in the SIS", status=status, moves_base=True)
+        return Decision(action="create", reason="new", rule="new in the SIS", status=status, base=source.document)
     merged = merge_fields(
         kind,
         sis=flatten(source.document),
@@ -272,15 +209,16 @@ def _first_contact(kind: Kind, source: Source, local: Local | None, rules: Rules
         policy=rules.policy,
         clocks=_clocks(source, local, None, rules),
     )
-    return _outcome(merged, local, status, "first_contact", "an existing local record")
+    return _outcome(merged, local, source.document, "first_contact", "an existing local record")
 
 
 def _absence(kind: Kind, source: Source, local: Local | None, mapped: Mapped, rules: Rules) -> Decision:
+    """Withdraw what is gone, as if the SIS had said so: an app that owns the status, or has changed it, is heard as ever."""
     if mapped.status == "inactive":
         return NOTHING
-    flags = {"removal"}
-    if not source.stated:
-        reason, rule = "no_longer_stated", "its source row speaks of it no longer"
+    flags = {"absent"}
+    if source.ended:
+        reason, rule = source.ended, _ENDED.get(source.ended, "what it hangs from has ended")
     elif rules.leaving != "absence":
         reason, rule = "absence", "it vanished, which this SIS never does to somebody who leaves"
         flags.add("anomaly")
@@ -288,10 +226,12 @@ def _absence(kind: Kind, source: Source, local: Local | None, mapped: Mapped, ru
         return Decision(action="unchanged", reason="absence", rule="missing, within the time of grace")
     else:
         reason, rule = "absence", "missing from complete reads for longer than the time of grace"
+    gone = {"status": "inactive", "status_reason": reason}
+    base = _base(mapped, gone)
     if local is None:
-        return Decision(action="unchanged", reason=reason, rule="gone on both sides", status="inactive", moves_base=True)
-    writes = {"status": "inactive", "status_reason": reason}
-    return Decision(action="withdraw", reason=reason, rule=rule, writes=writes, flags=frozenset(flags), status="inactive")
+        return Decision(action="unchanged", reason=reason, rule="gone on both sides", status="inactive", base=base)
+    decision = _outcome(_merge(kind, gone, source, local, mapped, rules), local, base, reason, rule)
+    return replace(decision, flags=decision.flags | flags) if decision.action == "withdraw" else decision
 
 
 def _waited(source: Source, rules: Rules) -> timedelta:
@@ -300,49 +240,45 @@ def _waited(source: Source, rules: Rules) -> timedelta:
 
 def _deleted_locally(kind: Kind, source: Source, mapped: Mapped, rules: Rules) -> Decision:
     status = source.document["status"]
+    reason, base = "deleted_locally", _base(mapped, _delivered(source, mapped))
     if status == "inactive":
-        return Decision(
-            action="unchanged", reason="deleted_locally", rule="gone on both sides", status="inactive", moves_base=True
-        )
+        return Decision(action="unchanged", reason=reason, rule="gone on both sides", status="inactive", base=base)
     strategy, owner = rules.policy.of(kind, "*")
     if owner == "sis" or (owner == "shared" and strategy == "sis_wins"):
-        return Decision(
-            action="create",
-            reason="deleted_locally",
-            rule="the local row was deleted; the SIS wins, so it is made again",
-            status=status,
-            moves_base=True,
-        )
+        rule = "the local row was deleted; the SIS wins, so it is made again"
+        return Decision(action="create", reason=reason, rule=rule, status=status, base=base)
     if owner == "local" or strategy == "local_wins":
-        return Decision(action="unchanged", reason="deleted_locally", rule="local_wins", status="deleted", moves_base=True)
+        return Decision(action="unchanged", reason=reason, rule="local_wins", status="deleted", base=base)
     conflict = FieldConflict("*", strategy, "ask")
-    return Decision(action="conflict", reason="deleted_locally", rule=strategy, conflicts=(conflict,))
+    return Decision(action="conflict", reason=reason, rule=strategy, conflicts=(conflict,))
 
 
 def _both(kind: Kind, source: Source, local: Local, mapped: Mapped, rules: Rules) -> Decision:
-    sis, mine = flatten(source.document), flatten(local.document)
-    merged = merge_fields(
+    sis = _delivered(source, mapped)
+    merged = _merge(kind, sis, source, local, mapped, rules)
+    reason = "remapped" if source.remapped else _why(kind, merged.writes, local, source)
+    return _outcome(merged, local, _base(mapped, sis), reason, "changed in the SIS")
+
+
+def _merge(kind: Kind, sis: Values, source: Source, local: Local, mapped: Mapped, rules: Rules) -> Merged:
+    return merge_fields(
         kind,
         sis=sis,
-        local=mine,
+        local=flatten(local.document),
         base_sis=flatten(mapped.base_sis),
         base_local=flatten(mapped.base_local),
         policy=rules.policy,
         clocks=_clocks(source, local, mapped, rules),
         remapped=source.remapped,
     )
-    reason = "remapped" if source.remapped else _why(kind, merged.writes, mine, source)
-    return _outcome(merged, local, "", reason, "changed in the SIS")
 
 
-def _outcome(merged: Merged, local: Local, status: str, reason: str, rule: str) -> Decision:
-    before = str(local.document.get("status") or "active")
+def _outcome(merged: Merged, local: Local, base: Values, reason: str, rule: str) -> Decision:
+    mine = flatten(local.document)
+    before = str(mine.get("status") or "active")
     after = str(merged.writes.get("status", before))
     action: Action = "update" if merged.writes else "unchanged"
-    flags = {"identity"} if any(_identifies(name, local) for name in merged.writes) else set()
-    flags |= {
-        f"blank:{name}" for name, value in merged.writes.items() if value in (None, [], {}) and flatten(local.document).get(name)
-    }
+    flags = _flags(merged.writes, mine)
     if before != "inactive" and after == "inactive":
         action = "withdraw"
         if reason != "ended":
@@ -363,24 +299,24 @@ def _outcome(merged: Merged, local: Local, status: str, reason: str, rule: str) 
         writes=merged.writes,
         conflicts=merged.conflicts,
         flags=frozenset(flags),
-        status=status or after,
-        moves_base=True,
+        status=after,
+        base=base,
     )
 
 
-def _identifies(name: str, local: Local) -> bool:
-    """Whether changing a field changes by what a person is known. A first value changes nothing."""
-    if name not in _IDENTITY and not name.startswith("ids."):
-        return False
-    return bool(flatten(local.document).get(name))
+def _flags(writes: Values, mine: Values) -> set[str]:
+    """What guards look at. A first value is no change of identity; a status that loses its reason turns nothing blank."""
+    changed = [name for name in writes if mine.get(name)]
+    blanked = {f"blank:{name}" for name in changed if is_blank(writes[name]) and name != "status_reason"}
+    return blanked | ({"identity"} if any(name in _IDENTITY or name.startswith("ids.") for name in changed) else set())
 
 
-def _why(kind: str, writes: Values, mine: Values, source: Source) -> str:
+def _why(kind: str, writes: Values, local: Local, source: Source) -> str:
     status = writes.get("status")
     if status == "inactive":
         return _left(source)
     if status is not None:
-        return "began" if mine.get("status") == "scheduled" else "re_entry"
+        return "began" if local.document.get("status") == "scheduled" else "re_entry"
     if kind == "students" and "school" in writes:
         return "transfer"
     if kind == "students" and "grade" in writes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, cast
@@ -16,9 +16,10 @@ from sis_connect.clock import Clock
 from sis_connect.provider import Scope
 from sis_connect.records import RECORDS
 from sis_connect.roster.cases import Case, decode, encode, load_candidates
-from sis_connect.roster.guard import Counts
+from sis_connect.roster.documents import Values, flatten
+from sis_connect.roster.guard import Counts, emptied
 from sis_connect.roster.ledger import close_former
-from sis_connect.roster.merge import Decision, Rules, Values, decide, flatten, nest
+from sis_connect.roster.merge import Decision, Rules, decide
 from sis_connect.roster.references import References
 from sis_connect.store.lease import Lease, check_fence
 from sis_connect.store.sql import Store, run_many, write_many
@@ -63,7 +64,11 @@ class PlanRow:
 
 @dataclass(slots=True, kw_only=True)
 class Planner:
-    """Makes one plan. It decides about candidates only; Python never sees a record that nothing happened to."""
+    """Makes one plan. It decides about candidates only; Python never sees a record that nothing happened to.
+
+    `proven` are the streams that this pull read completely: from others, nobody can be told missing (promise P1). `emptied`
+    names those that came without rows where there were some, with their schools.
+    """
 
     store: Store
     target: RosterTarget
@@ -74,7 +79,8 @@ class Planner:
     rules: Callable[[Kind], Rules]
     today: date
     scope: Scope
-    emptied: frozenset[int] = frozenset()
+    proven: frozenset[int] = frozenset()
+    emptied: Mapping[int, str] = field(default_factory=dict)
     plan: int
     counts: Counts = field(default_factory=Counts)
     conflicts: int = 0
@@ -127,25 +133,26 @@ class Planner:
         async with self.store.read() as connection:
             cases = await references.resolve(connection, kind, cases)
             ended = await self._carriers_ended(connection, kind, cases)
-            cases = [_unstated(case) if case.sis_id in ended else case for case in cases]
+            cases = [_ended(case, ended[case.sis_id]) if case.sis_id in ended else case for case in cases]
             rejected = await self._rejections(connection, kind, candidates)
             closings = await close_former(connection, self.integration_id, kind, cases, self.capabilities, self.today)
         rows: list[tuple[Any, ...]] = []
         settled: list[str] = []
         orphaned: dict[str, tuple[str, ...]] = {}
         for case in cases:
-            if rejected and rejected.get(case.sis_id) == case.source_witness:
+            if case.source is not None and case.source.missing_pulls and not self.proven.issuperset(case.streams):
+                continue  # it waits for a complete read
+            if case.mapping is None and case.sis_id in ended:
+                continue  # it waits for what it hangs from
+            if rejected.get(case.sis_id) == case.source_witness:
                 settled.append(case.sis_id)
                 continue
             decision = decide(kind, case.source, case.local, case.mapped, rules)
             if decision.action in ("create", "update", "reenroll") and (lost := references.lost(kind, case)):
                 orphaned[case.sis_id] = lost
                 continue
-            if decision.action == "withdraw":
-                if case.sis_id in closings:
-                    decision = closings[case.sis_id](decision)
-                if case.sis_id in ended:
-                    decision = replace(decision, reason=ended[case.sis_id], rule="what it hangs from has ended")
+            if decision.action == "withdraw" and case.sis_id in closings:
+                decision = closings[case.sis_id](case, decision)
             if decision.action == "unchanged" and not self._moves(case, decision):
                 settled.append(case.sis_id)
                 continue
@@ -156,6 +163,7 @@ class Planner:
             await check_fence(connection, self.lease)
             await write_many(connection, "sis_plan_row", _COLUMNS, rows)
             await self._settle(connection, kind, settled)
+            await self._forget_rejections(connection, kind, [case for case in cases if case.sis_id in rejected])
             await references.quarantine(connection, kind, orphaned, [case.sis_id for case in cases], self.clock.now())
 
     async def _settle(self, connection: AsyncConnection, kind: Kind, sis_ids: Sequence[str]) -> None:
@@ -169,14 +177,20 @@ class Planner:
         values = {"i": self.integration_id, "k": kind, "a": cases[0].sis_id, "z": cases[-1].sis_id}
         return {row.sis_id: row.source for row in await connection.execute(query, values)}
 
+    async def _forget_rejections(self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case]) -> None:
+        """A refusal holds until the SIS says something else, and not again when it says the same later."""
+        moved = [(self.integration_id, kind, case.sis_id, case.source_witness) for case in cases]
+        statement = "DELETE FROM sis_rejection WHERE integration_id = ? AND kind = ? AND sis_id = ? AND source <> ?"
+        await run_many(connection, statement, moved)
+
     def _moves(self, case: Case, decision: Decision) -> bool:
         """Whether a decision that writes nothing to the app still has to be remembered."""
         if case.mapping is None or case.source is None:
-            return decision.moves_base
+            return decision.base is not None
         if decision.status and decision.status != case.mapping.status:
             return True
         due = case.due.isoformat() if case.due else None
-        return decision.moves_base and (next_base(case) != decode(case.mapping.base_sis) or due != case.mapping.due)
+        return decision.base is not None and (decision.base != decode(case.mapping.base_sis) or due != case.mapping.due)
 
     def _row(self, kind: Kind, case: Case, decision: Decision) -> tuple[Any, ...]:
         before = after = None  # of what is new, the document says it all
@@ -187,11 +201,11 @@ class Planner:
             after = encode(dict(decision.writes)).decode()
             evidence = encode(_evidence(case, decision)).decode()
         flags = decision.flags
-        if self.emptied and not self.emptied.isdisjoint(case.streams):
-            flags |= {"emptied"}
+        if self.emptied and decision.action == "withdraw":
+            flags |= {emptied(self.emptied[stream]) for stream in case.streams if stream in self.emptied}
         return (
             self.plan, kind, case.sis_id, decision.action, decision.reason, decision.rule, school_of(case), before, after,
-            encode(next_base(case)).decode() if decision.moves_base else None, evidence,
+            encode(decision.base).decode() if decision.base is not None else None, evidence,
             f" {' '.join(sorted(flags))} " if flags else "", case.source_witness, case.local_witness, case.base_witness,
             case.due.isoformat() if case.due else None, "planned",
         )  # fmt: skip
@@ -208,36 +222,44 @@ class Planner:
     # -- what ends with its carrier ------------------------------------------------------------------------------------
 
     async def _cascade(self, carrier: Kind) -> None:
-        """Make candidates of what hangs from a school or section that this plan withdraws."""
+        """Make candidates of what hangs from a school or section that this plan withdraws, or brings back."""
         async with self.store.write() as connection:
             await check_fence(connection, self.lease)
-            for kind, name in dependents(carrier):
-                await connection.execute(
-                    text(
-                        "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) "
-                        f"SELECT m.integration_id, '{kind}', m.sis_id, 'carrier' FROM {mappings[kind].name} m "
-                        f"WHERE m.integration_id = :i AND m.status <> 'inactive' AND json_extract(m.base_sis, '$.{name}') IN "
-                        "(SELECT sis_id FROM sis_plan_row WHERE plan = :p AND kind = :k AND action = 'withdraw') "
-                        "ON CONFLICT (integration_id, kind, sis_id) DO NOTHING"
-                    ),
-                    {"i": self.integration_id, "p": self.plan, "k": carrier},
-                )
+            for action, status in (("withdraw", "<> 'inactive'"), ("reenroll", "= 'inactive'")):
+                carriers = "SELECT sis_id FROM sis_plan_row WHERE plan = :p AND kind = :k AND action = :a"
+                values = {"p": self.plan, "k": carrier, "a": action}
+                if (await connection.execute(text(f"{carriers} LIMIT 1"), values)).scalar() is None:
+                    continue
+                for kind, name in dependents(carrier):
+                    await connection.execute(
+                        text(
+                            "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) "
+                            f"SELECT m.integration_id, '{kind}', m.sis_id, 'carrier' FROM {mappings[kind].name} m WHERE "
+                            f"m.integration_id = :i AND m.status {status} AND json_extract(m.base_sis, '$.{name}') "
+                            f"IN ({carriers}) "
+                            "ON CONFLICT (integration_id, kind, sis_id) DO NOTHING"
+                        ),
+                        {"i": self.integration_id, **values},
+                    )
 
     async def _carriers_ended(self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case]) -> dict[str, str]:
-        """Which of these hang from something that this plan withdraws, with the reason."""
+        """Which of these hang from something that has ended, or that this plan withdraws, with the reason."""
         ended: dict[str, str] = {}
         for carrier in _CARRIERS:
-            names = [name for owner, name in dependents(carrier) if owner == kind]
-            gone = await self._withdrawn(connection, carrier) if names else frozenset()
-            for case in cases if gone else ():
-                document = case.source.document if case.source else {}
-                if any(document.get(name) in gone for name in names):
-                    ended[case.sis_id] = f"{carrier.removesuffix('s')}_withdrawn"
+            for name in [name for owner, name in dependents(carrier) if owner == kind]:
+                hanging = {case.sis_id: case.source.document.get(name) for case in cases if case.source is not None}
+                gone = await self._gone(connection, carrier, {it for it in hanging.values() if isinstance(it, str)})
+                ended |= {sis_id: f"{carrier.removesuffix('s')}_withdrawn" for sis_id, it in hanging.items() if it in gone}
         return ended
 
-    async def _withdrawn(self, connection: AsyncConnection, kind: Kind) -> frozenset[str]:
-        query = text("SELECT sis_id FROM sis_plan_row WHERE plan = :p AND kind = :k AND action = 'withdraw'")
-        return frozenset((await connection.execute(query, {"p": self.plan, "k": kind})).scalars())
+    async def _gone(self, connection: AsyncConnection, kind: Kind, sis_ids: Set[str]) -> frozenset[str]:
+        query = (
+            f"SELECT m.sis_id FROM json_each(?) j CROSS JOIN {mappings[kind].name} m ON m.integration_id = ? "
+            "AND m.sis_id = j.value LEFT JOIN sis_plan_row p ON p.plan = ? AND p.kind = ? AND p.sis_id = m.sis_id "
+            "WHERE COALESCE(p.action, '') <> 'reenroll' AND (m.status = 'inactive' OR p.action = 'withdraw')"
+        )
+        values = (encode(sorted(sis_ids)).decode(), self.integration_id, self.plan, kind)
+        return frozenset((await connection.exec_driver_sql(query, values)).scalars())
 
 
 def dependents(carrier: Kind) -> list[tuple[Kind, str]]:
@@ -263,16 +285,8 @@ def _evidence(case: Case, decision: Decision) -> dict[str, Any]:
     return evidence
 
 
-def _unstated(case: Case) -> Case:
-    return replace(case, source=replace(case.source, stated=False)) if case.source is not None else case
-
-
-def next_base(case: Case) -> dict[str, Any]:
-    """What will have been decided on: what was delivered now, over what was before."""
-    document = case.source.document if case.source else {}
-    if case.mapped is None:
-        return dict(document)
-    return nest({**flatten(case.mapped.base_sis), **flatten(document)})
+def _ended(case: Case, why: str) -> Case:
+    return replace(case, source=replace(case.source, ended=why)) if case.source is not None else case
 
 
 def school_of(case: Case) -> str | None:

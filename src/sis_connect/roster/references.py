@@ -20,7 +20,7 @@ from sis_connect.store.sql import chunks, run_many, write_many
 from sis_connect.store.tables import mappings
 
 #: How many known targets are remembered between batches; beyond that they are asked for again.
-_REMEMBERED = 100_000
+_REMEMBERED = 20_000
 #: Orphans belong to no stream.
 _NO_STREAM = 0
 
@@ -31,9 +31,13 @@ class References:
     def __init__(self, integration_id: int, plan: int) -> None:
         self._integration, self._plan = integration_id, plan
         self._known: dict[Kind, set[str]] = defaultdict(set)
+        self._nowhere: dict[str, tuple[str, ...]] = {}
 
     async def resolve(self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case]) -> list[Case]:
         """The same cases with references by `sis_id`, after looking up which targets exist."""
+        for known in self._known.values():
+            if len(known) > _REMEMBERED:
+                known.clear()
         wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
         fields = [*RECORDS[kind].references, *(["user"] if kind == "enrollments" else [])]
         for case in cases:
@@ -45,6 +49,7 @@ class References:
                         wanted[reference[0], reference[1]].add(reference[2])
         found = await self._identified(connection, wanted)
         resolved = [_resolved(case, fields, found) if wanted else case for case in cases]
+        self._nowhere = _leading_nowhere(resolved, fields) if wanted else {}
         for name in RECORDS[kind].required_references:
             await self._look_up(connection, kind, name, resolved)
         return resolved
@@ -73,8 +78,6 @@ class References:
                     missing[owner].add(target)
         for owner, ids in missing.items():
             known = self._known[owner]
-            if len(known) > _REMEMBERED:
-                known.clear()
             wanted = encode(sorted(ids)).decode()
             rows = await connection.exec_driver_sql(
                 f"SELECT j.value FROM json_each(?) j CROSS JOIN {mappings[owner].name} m ON m.integration_id = ? "
@@ -86,16 +89,12 @@ class References:
             known.update(rows.scalars())
 
     def lost(self, kind: Kind, case: Case) -> tuple[str, ...]:
-        """The required references of a record that lead nowhere."""
+        """The references of a record that lead nowhere: required ones, and any that stands for an id we have not met."""
         if case.source is None or case.source.document.get("status") == "inactive":
             return ()
-        document = case.source.document
-        return tuple(
-            name
-            for name in RECORDS[kind].required_references
-            if document.get(name) not in self._known[owner_of(kind, name, case)]
-            or not isinstance(document.get(name), str)
-        )  # fmt: skip
+        document, required = case.source.document, RECORDS[kind].required_references
+        lost = [name for name in required if document.get(name) not in self._known[owner_of(kind, name, case)]]
+        return (*lost, *(name for name in self._nowhere.get(case.sis_id, ()) if name not in required))
 
     async def quarantine(
         self,
@@ -140,6 +139,19 @@ def owner_of(kind: Kind, name: str, case: Case) -> Kind:
 def _unresolved(value: Any) -> list[list[str]]:
     values = value if isinstance(value, list) else [value]
     return [item["ref"] for item in values if isinstance(item, dict)]
+
+
+def _leading_nowhere(cases: Sequence[Case], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The references that could not be resolved, by record. They are taken out: what is not known is not delivered."""
+    nowhere: dict[str, tuple[str, ...]] = {}
+    for case in cases:
+        if case.source is None:
+            continue
+        document = case.source.document
+        if lost := tuple(name for name in names if _unresolved(document.get(name))):
+            nowhere[case.sis_id] = lost
+            case.source = replace(case.source, document={n: value for n, value in document.items() if n not in lost})
+    return nowhere
 
 
 def _resolved(case: Case, names: Sequence[str], found: Mapping[tuple[str, str, str], str]) -> Case:

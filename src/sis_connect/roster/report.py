@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sis_connect.clock import Clock
 from sis_connect.errors import SISError
 from sis_connect.roster.holds import Hold
 
+Phase = Literal["waiting", "reading", "deciding", "applying"]
 Status = Literal["succeeded", "held", "incomplete", "failed"]
 EXIT_CODES: Mapping[Status, int] = {"succeeded": 0, "failed": 1, "held": 3, "incomplete": 4}
 
@@ -67,10 +69,38 @@ class SyncReport:
 class Progress:
     """Where a run is. `rows` of `total`, `rows_per_second`, and what the rate limit leaves: requests now, seconds to the end."""
 
-    phase: Literal["waiting", "reading", "deciding", "applying"]
+    phase: Phase
     kind: str
     rows: int
     total: int | None = None
     rows_per_second: float = 0.0
     window_left: int | None = None
     seconds_left: float | None = None
+
+
+class Meter:
+    """Tells of progress: counts and clock in, rates and the time left out."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None, clock: Clock, window_left: Callable[[], int | None]) -> None:
+        self._progress, self._clock, self._window_left = progress, clock, window_left
+        self._began: dict[tuple[str, str], float] = {}
+
+    def tell(self, phase: Phase, kind: str, rows: int, total: int | None = None) -> None:
+        """Tell that so many of `total` rows of a kind are done."""
+        if self._progress is None:
+            return
+        now = self._clock.monotonic()
+        seconds = now - self._began.setdefault((phase, kind), now)
+        rate = rows / seconds if seconds > 0 else 0.0
+        left = (total - rows) / rate if total is not None and rate > 0 and rows <= total else None
+        self._progress(
+            Progress(
+                phase=phase,
+                kind=kind,
+                rows=rows,
+                total=total,
+                rows_per_second=rate,
+                window_left=self._window_left(),
+                seconds_left=left,
+            )
+        )

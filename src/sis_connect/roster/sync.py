@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, cast
+from typing import cast
 
 from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,21 +16,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect import audit
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.clock import Clock
-from sis_connect.errors import AuthenticationError, ConflictError, NotOffered, ProviderError, SISError, StorageError
-from sis_connect.provider import BaseSISProvider, Page, ProviderInfo, Scope
-from sis_connect.records import RECORDS
+from sis_connect.errors import ConflictError, ProviderError
+from sis_connect.provider import BaseSISProvider, ProviderInfo, Scope
 from sis_connect.roster.apply import Applier
 from sis_connect.roster.conflict import Policy
 from sis_connect.roster.guard import evaluate
 from sis_connect.roster.holds import Hold, census, find_hold, mark_changes_of_id, raise_holds
 from sis_connect.roster.merge import Rules
+from sis_connect.roster.operation import Operations
 from sis_connect.roster.plan import Planner
-from sis_connect.roster.report import Progress, SyncReport
+from sis_connect.roster.pull import Pull, count_records, judge_pull, kinds_to_read
+from sis_connect.roster.report import Meter, Progress, SyncReport
 from sis_connect.roster.stage import GroundMoved, Staging
 from sis_connect.settings import SISProviderConfig
-from sis_connect.store.lease import Lease, hold_lease
+from sis_connect.store.lease import Lease, check_fence, hold_lease
 from sis_connect.store.sql import Store
-from sis_connect.store.tables import mappings, operation, plan
+from sis_connect.store.tables import mappings, plan
 from sis_connect.store.target import RosterTarget
 from sis_connect.traffic import Traffic
 
@@ -63,17 +63,34 @@ class Synchroniser:
     provider: BaseSISProvider | None = None
     progress: Callable[[Progress], None] | None = None
 
+    meter: Meter = field(init=False)
+    operations: Operations = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.meter = Meter(self.progress, self.clock, self.traffic.window_left)
+        self.operations = Operations(
+            store=self.store,
+            integration_id=self.integration_id,
+            integration=self.integration,
+            clock=self.clock,
+            today=self.today,
+            traffic=self.traffic,
+            meter=self.meter,
+        )
+
     # -- what can be asked for -----------------------------------------------------------------------------------------
 
     async def plan(self, request: Request) -> SyncReport:
         """Read and decide; write nothing to the roster."""
-        async with self._operation("plan", request.actor) as (report, lease):
-            await self._read_and_plan(report, lease, request)
+        async with self.operations.run("plan", request.actor) as (report, lease):
+            planner = await self._read_and_plan(report, lease, request)
+            if planner is not None and report.holds and request.strict:
+                await self._hold_all(report, planner.plan)
         return report
 
     async def sync(self, request: Request) -> SyncReport:
         """Read, decide, and apply what no guard holds."""
-        async with self._operation("sync", request.actor) as (report, lease):
+        async with self.operations.run("sync", request.actor) as (report, lease):
             planner = await self._read_and_plan(report, lease, request)
             if planner is not None:
                 if report.holds and request.strict:
@@ -84,21 +101,21 @@ class Synchroniser:
 
     async def apply(self, plan_id: str, number: int, actor: str) -> SyncReport:
         """Apply a plan that was made before; what the world has moved on from is skipped and reported."""
-        async with self._operation("apply", actor) as (report, lease):
+        async with self.operations.run("apply", actor) as (report, lease):
             report.plan = plan_id
             await self._apply(report, lease, number)
         return report
 
     async def approve(self, hold: Hold, actor: str) -> SyncReport:
         """Apply at once what a guard held, as far as it is still as planned."""
-        async with self._operation("approve", actor) as (report, lease):
+        async with self.operations.run("approve", actor) as (report, lease):
             await self._decide_hold(hold, "approved", actor)
             await self._apply(report, lease, hold.plan, hold=hold.id)
         return report
 
     async def reject(self, hold: Hold, actor: str) -> Hold:
         """Refuse what a guard held. It is not proposed again until the SIS says something else."""
-        async with hold_lease(self.store, self._lease_name, self.clock), self.store.write() as connection:
+        async with hold_lease(self.store, self.operations.lease_name, self.clock), self.store.write() as connection:
             await connection.execute(
                 text(
                     "INSERT INTO sis_rejection (integration_id, kind, sis_id, source, actor, at) "
@@ -113,36 +130,29 @@ class Synchroniser:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def _read_and_plan(self, report: SyncReport, lease: Lease, request: Request) -> Planner | None:
-        kinds = self._kinds(request.kinds)
+        kinds = kinds_to_read(self.info, request.kinds)
         staging = await self._read(report, lease, request, kinds)
-        self._judge(report, staging, kinds)
-        await self._count_records(report, staging, kinds)
+        judge_pull(report, staging, kinds)
+        await count_records(report, staging, self.info.capabilities, kinds)
+        report.quarantined = await self._waiting()
         if report.status == "failed":
             return None
         first = await self._is_first()
-        if first and "students" in kinds and not report.records.get("students") and request.scope.students is None:
+        if "students" in kinds and not report.records["students"] and not await self._any_students():
             raise ProviderError(
                 "The SIS delivered no students, and there were none before.",
                 remedy="Check with `doctor` that the credentials may read students and that the school year is right.",
             )
         planner = await self._plan(report, lease, request, kinds, staging)
-        await self._guard(report, planner, staging, first=first)
+        await self._guard(report, planner, staging, request, first=first)
         await self._summarise(report, planner)
         return planner
 
-    def _kinds(self, asked: Collection[Kind]) -> tuple[Kind, ...]:
-        offered = self.info.capabilities.offered()
-        lacking = [kind for kind in asked if kind not in offered]
-        if lacking:
-            raise NotOffered(
-                f"The provider {self.info.name} does not offer {', '.join(lacking)}.",
-                remedy=f"It offers {', '.join(offered)}.",
-            )
-        return tuple(kind for kind in offered if not asked or kind in asked)
-
     async def _read(self, report: SyncReport, lease: Lease, request: Request, kinds: tuple[Kind, ...]) -> Staging:
-        resuming = not request.full
-        while True:
+        if self.provider is None:
+            raise ProviderError("There is no open provider to read from.")
+        pull = Pull(provider=self.provider, kinds=kinds, scope=request.scope, meter=self.meter)
+        for resume in (not request.full, False):
             staging = Staging(
                 self.store,
                 integration_id=self.integration_id,
@@ -153,71 +163,21 @@ class Synchroniser:
                 asked={kind: self.config.asked(kind) for kind in KINDS},
                 full=request.full,
             )
-            cursor = await staging.resume() if resuming else {}
             try:
-                async with aclosing(self._pages(kinds, request.scope, cursor)) as pages:
-                    async for page in pages:
-                        await staging.take(page)
-                        self._tell("reading", page.kinds[0], staging.rows[page.kinds[0]])
+                await pull.into(staging, resume=resume)
             except GroundMoved:
-                # What was read before the interruption proves nothing now: all is read from the start, once.
-                resuming = False
-                continue
-            await staging.finish()
+                continue  # what was read before the interruption proves nothing now: all is read from the start, once
             return staging
-
-    async def _pages(self, kinds: tuple[Kind, ...], scope: Scope, cursor: Any) -> AsyncGenerator[Page, None]:
-        if self.provider is None:
-            raise ProviderError("There is no open provider to read from.")
-        async for page in self.provider.pages(kinds, scope=scope, cursor=cursor or None):
-            yield page
-
-    def _judge(self, report: SyncReport, staging: Staging, kinds: Iterable[Kind]) -> None:
-        """Say what did not prove complete, and fail where nothing at all could be read or the credentials are refused."""
-        broken = [result for result in staging.results if result.error is not None]
-        for result in staging.results:
-            if not result.verdict.complete:
-                entry = {"endpoint": result.endpoint, "context": result.context, "reason": result.verdict.reason}
-                report.incomplete.append(entry)
-        refused = [result.error for result in broken if isinstance(result.error, AuthenticationError)]
-        if refused or (broken and len(broken) == len(staging.results)):
-            report.status = "failed"
-            report.error = refused[0] if refused else broken[0].error
-        elif not staging.results:
-            report.status = "failed"
-            report.error = ProviderError("The provider delivered nothing at all.")
-        elif report.incomplete or self._unobserved(staging, kinds):
-            report.status = "incomplete"
-
-    def _unobserved(self, staging: Staging, kinds: Iterable[Kind]) -> list[Kind]:
-        """Kinds that were asked for and of which nothing was observed, though what they hang from is there."""
-        seen = {kind for result in staging.results for kind in result.kinds}
-        empty = {kind for kind in seen if not any(result.distinct for result in staging.results if kind in result.kinds)}
-        unseen = []
-        for kind in kinds:
-            model = RECORDS[kind]
-            carriers = {owner for name, owner in model.references.items() if name in model.required_references}
-            if kind not in seen and not carriers & empty:
-                unseen.append(kind)
-        return unseen
-
-    async def _count_records(self, report: SyncReport, staging: Staging, kinds: Iterable[Kind]) -> None:
-        """Distinct valid records by kind. A kind that the provider lacks is `not_offered`, never 0."""
-        for kind in KINDS:
-            if not self.info.capabilities.of(kind).offered:
-                report.records[kind] = "not_offered"
-        counts = await staging.count_records()
-        for kind in kinds:
-            report.records[kind] = counts.get(kind, 0)
-        async with self.store.read() as connection:
-            query = text("SELECT COUNT(*) FROM sis_quarantine WHERE integration_id = :i")
-            report.quarantined = int((await connection.execute(query, {"i": self.integration_id})).scalar_one())
+        raise ProviderError("The read could not be started anew.")
 
     async def _is_first(self) -> bool:
-        query = text(
-            "SELECT NOT EXISTS (SELECT 1 FROM sis_sync_operation WHERE integration_id = :i "
-            "AND type IN ('sync', 'apply') AND status = 'succeeded')"
-        )
+        """Whether no plan was ever applied to its end. A first sync that was interrupted is still the first."""
+        query = text("SELECT NOT EXISTS (SELECT 1 FROM sis_plan WHERE integration_id = :i AND state = 'applied')")
+        async with self.store.read() as connection:
+            return bool((await connection.execute(query, {"i": self.integration_id})).scalar())
+
+    async def _any_students(self) -> bool:
+        query = text("SELECT EXISTS (SELECT 1 FROM sis_student_mapping WHERE integration_id = :i)")
         async with self.store.read() as connection:
             return bool((await connection.execute(query, {"i": self.integration_id})).scalar())
 
@@ -241,15 +201,17 @@ class Synchroniser:
             today=self.today,
             scope=request.scope,
             plan=await self._open_plan(report, kinds),
-            emptied=frozenset(emptied),
-            progress=lambda kind, number: self._tell("deciding", kind, number),
+            proven=frozenset(result.stream_id for result in staging.results if result.verdict.complete),
+            emptied={result.stream_id: result.school or "" for result in staging.results if result.stream_id in emptied},
+            progress=lambda kind, number: self.meter.tell("deciding", kind, number),
         )
         for result in staging.results:
-            if result.stream_id in emptied:
-                key = result.kinds[0], result.school or ""
-                planner.counts.emptied[key] = planner.counts.emptied.get(key, 0) + emptied[result.stream_id]
+            for kind, number in emptied.get(result.stream_id, {}).items():
+                key = kind, result.school or ""
+                planner.counts.emptied[key] = planner.counts.emptied.get(key, 0) + number
         changed = await self._policy_changed(fingerprint)
-        await planner.nominate(kinds, everything=request.full or changed)
+        # A new policy concerns all kinds, also those that this run does not decide about.
+        await planner.nominate(self.info.capabilities.offered() if changed else kinds, everything=request.full or changed)
         await planner.decide(kinds)
         report.conflicts = planner.conflicts
         await self._remember_policy(fingerprint)
@@ -284,44 +246,43 @@ class Synchroniser:
             values = {"i": self.integration_id, "p": fingerprint}
             await connection.execute(text("UPDATE sis_integration SET policy = :p WHERE id = :i AND policy IS NOT :p"), values)
 
-    async def _emptied(self, staging: Staging) -> dict[int, int]:
-        """Streams that proved complete and empty, where active records came from them before: how many."""
-        emptied: dict[int, int] = {}
+    async def _emptied(self, staging: Staging) -> dict[int, dict[Kind, int]]:
+        """Streams that proved complete and empty, where active records came from them and from nowhere else: how many."""
+        emptied: dict[int, dict[Kind, int]] = defaultdict(dict)
         async with self.store.read() as connection:
             for result in staging.results:
                 if not result.verdict.complete or result.distinct:
                     continue
-                number = 0
                 for kind in result.kinds:
                     query = text(
                         f"SELECT COUNT(*) FROM sis_staged s JOIN {mappings[kind].name} m ON m.integration_id = s.integration_id "
-                        "AND m.sis_id = s.sis_id WHERE s.stream_id = :s AND s.kind = :k AND m.status <> 'inactive'"
+                        "AND m.sis_id = s.sis_id WHERE s.stream_id = :s AND s.kind = :k "
+                        "AND m.status NOT IN ('inactive', 'deleted') AND NOT EXISTS (SELECT 1 FROM sis_staged o "
+                        "WHERE o.integration_id = s.integration_id AND o.kind = s.kind AND o.sis_id = s.sis_id "
+                        "AND o.missing_pulls = 0)"
                     )
-                    number += int((await connection.execute(query, {"s": result.stream_id, "k": kind})).scalar_one())
-                if number:
-                    emptied[result.stream_id] = number
+                    if number := int((await connection.execute(query, {"s": result.stream_id, "k": kind})).scalar_one()):
+                        emptied[result.stream_id][kind] = number
         return emptied
 
-    async def _guard(self, report: SyncReport, planner: Planner, staging: Staging, *, first: bool) -> None:
+    async def _guard(self, report: SyncReport, planner: Planner, staging: Staging, request: Request, *, first: bool) -> None:
         """Evaluate every guard before anything is written (promise P3)."""
-        counts = planner.counts
+        counts, narrow = planner.counts, request.scope.schools or request.scope.students
         async with self.store.write() as connection:
+            await check_fence(connection, planner.lease)
             await self._count_newly_bad(connection, report, planner, staging)
             if not first:
                 await mark_changes_of_id(connection, self.integration_id, planner.plan, self.info.capabilities, counts)
-            population = await census(connection, self.integration_id, counts)
+            population = await census(connection, self.integration_id, counts, request.scope.schools)
             trips = evaluate(counts, population, first=first)
             report.holds = [
                 Hold(**{**{name: getattr(hold, name) for name in hold.__slots__}, "integration": self.integration})
                 for hold in await raise_holds(
-                    connection, self.integration_id, planner.plan, trips, now=self.clock.now(), owner=""
+                    connection, self.integration_id, planner.plan, trips, now=self.clock.now(), owner="",
+                    judged=() if narrow else report.records.keys(),
                 )
-            ]
-            if not any(trip.guard == "quarantine" for trip in trips):
-                await connection.execute(
-                    text("UPDATE sis_quarantine SET acknowledged = 1 WHERE integration_id = :i AND acknowledged = 0"),
-                    {"i": self.integration_id},
-                )
+            ]  # fmt: skip
+            await self._acknowledge(connection, report, {trip.kind for trip in trips if trip.guard == "quarantine"})
         if report.holds and report.status != "failed":
             report.status = "held"
 
@@ -335,18 +296,28 @@ class Synchroniser:
             planner.counts.newly_bad[kind] = row.number, max(staging.rows[kind], row.number)
             report.changes.setdefault(kind, {})["quarantine"] = row.number
 
+    async def _acknowledge(self, connection: AsyncConnection, report: SyncReport, held: Set[Kind]) -> None:
+        """Rows that wait in quarantine trip no guard twice, unless a guard holds them: then a person acknowledges them."""
+        for kind in KINDS:
+            if kind in held:
+                report.held.setdefault(kind, {})["quarantine"] = report.changes[kind].pop("quarantine")
+            else:
+                known = "UPDATE sis_quarantine SET acknowledged = 1 WHERE integration_id = :i AND kind = :k AND acknowledged = 0"
+                await connection.execute(text(known), {"i": self.integration_id, "k": kind})
+
     async def _summarise(self, report: SyncReport, planner: Planner) -> None:
         """Count the plan: what it would change, what is held, and why."""
         query = text(
-            "SELECT kind, action, reason, state, COUNT(*) AS number FROM sis_plan_row WHERE plan = :p "
-            "GROUP BY kind, action, reason, state"
+            "SELECT kind, action, reason, state, flags LIKE '% absent %' AS absent, COUNT(*) AS number FROM sis_plan_row "
+            "WHERE plan = :p GROUP BY kind, action, reason, state, absent"
         )
         touched: dict[str, int] = defaultdict(int)
         async with self.store.read() as connection:
             for row in await connection.execute(query, {"p": planner.plan}):
                 if row.action == "unchanged":
                     continue
-                touched[row.kind] += row.number
+                if not row.absent:
+                    touched[row.kind] += row.number
                 place = report.held if row.state == "held" else report.changes
                 counts = place.setdefault(row.kind, {})
                 counts[row.action] = counts.get(row.action, 0) + row.number
@@ -355,10 +326,13 @@ class Synchroniser:
         for kind, number in report.records.items():
             if isinstance(number, int):
                 report.changes.setdefault(kind, {})["unchanged"] = max(0, number - touched[kind])
-        if planner.orphans:
-            async with self.store.read() as connection:
-                waiting = text("SELECT COUNT(*) FROM sis_quarantine WHERE integration_id = :i")
-                report.quarantined = int((await connection.execute(waiting, {"i": self.integration_id})).scalar_one())
+        report.quarantined = await self._waiting()
+
+    async def _waiting(self) -> int:
+        """How many records wait in quarantine."""
+        query = text("SELECT COUNT(*) FROM sis_quarantine WHERE integration_id = :i")
+        async with self.store.read() as connection:
+            return int((await connection.execute(query, {"i": self.integration_id})).scalar_one())
 
     # -- applying ------------------------------------------------------------------------------------------------------
 
@@ -373,7 +347,7 @@ class Synchroniser:
             clock=self.clock,
             today=self.today,
             plan=number,
-            progress=lambda kind, number: self._tell("applying", kind, number),
+            progress=lambda kind, number: self.meter.tell("applying", kind, number),
         )
         await applier.apply(hold=hold, fresh=fresh)
         for kind in report.changes.keys() | applier.changes.keys():
@@ -416,69 +390,3 @@ class Synchroniser:
                 connection, at=self.clock.now(), actor=actor, action=f"hold.{state}", integration=self.integration,
                 detail={"hold": hold.id, "guard": hold.guard, "kind": hold.kind, "count": hold.count},
             )  # fmt: skip
-
-    # -- one operation -------------------------------------------------------------------------------------------------
-
-    @property
-    def _lease_name(self) -> str:
-        return f"sync:{self.integration_id}"
-
-    @asynccontextmanager
-    async def _operation(self, type_: str, actor: str) -> AsyncIterator[tuple[SyncReport, Lease]]:
-        """One operation from its lease to its report. An error becomes the report of a failed run."""
-        report = SyncReport(operation=uuid.uuid4().hex, integration=self.integration)
-        started = self.clock.monotonic()
-        try:
-            async with hold_lease(
-                self.store, self._lease_name, self.clock, waiting=lambda seconds: self._tell("waiting", "lease", int(seconds))
-            ) as lease:
-                await self._open_operation(report, type_, actor)
-                try:
-                    yield report, lease
-                except SISError as error:
-                    report.status, report.error = "failed", error.within(integration=self.integration, operation=report.operation)
-                finally:
-                    report.requests, report.bytes = self.traffic.requests, self.traffic.bytes
-                    report.seconds = self.clock.monotonic() - started
-                    await self._close_operation(report, type_, actor)
-        except (ConflictError, StorageError) as error:
-            report.status, report.error = "failed", error.within(integration=self.integration, operation=report.operation)
-            report.seconds = self.clock.monotonic() - started
-
-    async def _open_operation(self, report: SyncReport, type_: str, actor: str) -> None:
-        async with self.store.write() as connection:
-            await connection.execute(
-                text("UPDATE sis_sync_operation SET status = 'interrupted' WHERE integration_id = :i AND status = 'running'"),
-                {"i": self.integration_id},
-            )
-            await connection.execute(
-                insert(operation).values(
-                    id=report.operation,
-                    integration_id=self.integration_id,
-                    type=type_,
-                    actor=actor,
-                    status="running",
-                    school_date=self.today.isoformat(),
-                    started_at=self.clock.now().isoformat(),
-                )
-            )
-
-    async def _close_operation(self, report: SyncReport, type_: str, actor: str) -> None:
-        name = "plan" if type_ == "plan" else "operation"
-        async with self.store.write() as connection:
-            await connection.execute(
-                update(operation)
-                .where(operation.c.id == report.operation)
-                .values(
-                    status=report.status, finished_at=self.clock.now().isoformat(), report=json.dumps(report.as_dict(name=name))
-                )
-            )
-            await self.traffic.save(connection, report.operation)
-            await audit.record(
-                connection, at=self.clock.now(), actor=actor, action=f"{type_}.{report.status}", integration=self.integration,
-                detail={"operation": report.operation, "changes": report.changes, "held": report.held},
-            )  # fmt: skip
-
-    def _tell(self, phase: Any, kind: str, number: int) -> None:
-        if self.progress is not None:
-            self.progress(Progress(phase=phase, kind=kind, rows=number, window_left=self.traffic.window_left()))

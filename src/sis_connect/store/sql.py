@@ -56,7 +56,7 @@ def open_engine(url: str = DEFAULT_DATABASE) -> AsyncEngine:
 def _prepare(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-32000", "wal_autocheckpoint=16000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16000", "wal_autocheckpoint=16000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ class LocalRow:
     """A row as the target has it. `version` changes with each write of it, by whomever."""
 
     local_id: str
-    document: Document
+    document: Document = field(repr=False)
     edited_at: datetime | None
     version: str
 
@@ -39,7 +39,7 @@ class Write:
 
     sis_id: str
     local_id: str
-    fields: Document
+    fields: Document = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Outcome:
     """What a write came to: the row's id, and what the target reads back where that differs from what was written."""
 
     local_id: str
-    read_back: Document | None = None
+    read_back: Document | None = field(default=None, repr=False)
 
 
 class RosterTarget(Protocol):

@@ -193,14 +193,14 @@ def _address(kind: str, street: str, student: neutral.Student) -> Address:
 def _contacts(student: neutral.Student) -> tuple[Contact, ...]:
     contacts = []
     if student.emergency_name:
-        phones = (Phone(number=student.emergency_phone, type=None),) if student.emergency_phone else ()
+        phones = (Phone(number=student.emergency_phone),) if student.emergency_phone else ()
         contacts.append(Contact(name=student.emergency_name, relationship="emergency", phones=phones))
     if student.mother:
         contacts.append(Contact(name=student.mother, relationship="mother"))
     if student.father:
         contacts.append(Contact(name=student.father, relationship="father"))
     if student.guardian_email:
-        contacts.append(Contact(relationship="guardian", emails=(EmailAddress(address=student.guardian_email, type=None),)))
+        contacts.append(Contact(relationship="guardian", emails=(EmailAddress(address=student.guardian_email),)))
     return tuple(contacts)
 
 

@@ -1,0 +1,152 @@
+"""The local roster says what the SIS says: after the first sync, day by day, and over the roll-over."""
+
+from __future__ import annotations
+
+import pytest
+
+from office import OFFERED, Office, differences, expected
+from sis_connect.testing.sandbox import RunningSandbox
+
+ON_REQUEST = ("birth_date", "gender", "emails", "phones", "addresses", "contacts", "demographics")
+PREFERRED = {"preferred_name": "u_students_extension.preferredname"}
+
+
+async def strayed(office: Office, fields: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    """Where the local roster is not what the SIS says."""
+    found = {kind: differences(await office.roster(kind), expected(office.sandbox, kind, fields)) for kind in OFFERED}
+    return {kind: lines for kind, lines in found.items() if lines}
+
+
+async def former_years(office: Office) -> set[str]:
+    """The terms of school years that are over, and what took place in them: no read of this year speaks of it."""
+    year = office.sandbox.district.year.year
+    terms = {sis_id for sis_id, row in (await office.roster("terms")).items() if row["school_year"] < year}
+    sections = {sis_id for sis_id, row in (await office.roster("sections")).items() if row["term"] in terms}
+    classes = {sis_id for sis_id, row in (await office.roster("enrollments")).items() if row["section"] in sections}
+    return terms | sections | classes
+
+
+async def test_after_the_first_sync_and_each_day_the_roster_is_what_the_sis_says(synced: Office) -> None:
+    assert await strayed(synced) == {}
+    for day in range(1, 6):
+        synced.sandbox.set_day(day)
+        assert (await synced.sync()).status == "succeeded"
+        assert await strayed(synced) == {}, f"on day {day}"
+
+
+async def test_with_all_fields_on_request_the_roster_is_what_the_sis_says(office: Office) -> None:
+    everything = (*ON_REQUEST, "preferred_given_name")
+    await office.connect(absence_grace="0", fields=",".join(ON_REQUEST), **PREFERRED)
+    for day in (0, 40):
+        office.sandbox.set_day(day)
+        assert (await office.sync()).status == "succeeded"
+        assert await strayed(office, everything) == {}, f"on day {day}"
+
+
+async def test_p3_the_roll_over_waits_for_a_person_and_then_the_roster_is_that_of_the_new_year(synced: Office) -> None:
+    synced.sandbox.set_day(192)
+    await synced.sync()
+    await synced.approve_all()
+    assert await strayed(synced) == {}
+    synced.sandbox.set_day(195)
+    report = await synced.sync()
+    assert report.exit_code == 3
+    assert {hold.guard for hold in report.holds} >= {"creates", "withdrawals"}
+    assert all(approved.status == "succeeded" for approved in await synced.approve_all())
+    over = await former_years(synced)
+    left = {kind: [line for line in lines if line.split(" ")[0] not in over] for kind, lines in (await strayed(synced)).items()}
+    assert not any(left.values()), left
+    assert (await synced.sync()).status == "succeeded"
+
+
+async def test_p6_who_leaves_stays_in_the_roster_and_who_returns_is_the_same_person(synced: Office) -> None:
+    before = await synced.roster("students")
+    synced.sandbox.set_day(40)
+    await synced.sync()
+    after = await synced.roster("students")
+    assert before.keys() <= after.keys()
+    assert {after[sis_id]["id"] for sis_id in before} == {row["id"] for row in before.values()}
+    assert any(row["status"] == "inactive" for row in after.values())
+
+
+async def test_p5_a_second_sync_of_an_unchanged_source_writes_nothing_to_the_roster(synced: Office) -> None:
+    def written() -> dict[str, list[tuple[object, ...]]]:
+        tables = [name for (name,) in synced.query("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        kept = [name for name in tables if name.startswith("roster_") or name.endswith("_mapping")]
+        return {name: synced.query(f"SELECT * FROM {name} ORDER BY 1, 2, 3") for name in kept}
+
+    before = written()
+    assert len(before) == 18
+    for full in (False, True):
+        report = await synced.sync(full=full)
+        assert {action for counts in report.changes.values() for action in counts} == {"unchanged"}
+        assert written() == before
+
+
+async def test_the_roster_does_not_depend_on_the_size_of_pages(office: Office, synced: Office) -> None:
+    office.sandbox.set(page_size="3")
+    await office.connect()
+    assert (await office.sync()).status == "succeeded"
+    assert await office.content() == await synced.content()
+
+
+async def test_p1_one_school_alone_is_brought_up_to_date_and_the_others_stay_as_they_are(synced: Office) -> None:
+    synced.sandbox.set_day(40)
+    before = await synced.roster("students")
+    school = next(row["school"] for sis_id, row in before.items() if row != expected(synced.sandbox, "students")[sis_id])
+    report = await synced.sync(school=school)
+    assert report.status == "succeeded"
+    changed = {sis_id for sis_id, row in (await synced.roster("students")).items() if row != before.get(sis_id)}
+    assert changed
+    assert {row["school"] for sis_id, row in (await synced.roster("students")).items() if sis_id in changed} == {school}
+    assert not any("withdraw" in counts for kind, counts in report.changes.items() if kind in ("schools", "terms", "courses"))
+
+
+async def test_one_student_alone_is_brought_up_to_date(synced: Office) -> None:
+    synced.sandbox.set_day(40)
+    before, truth = await synced.roster("students"), expected(synced.sandbox, "students")
+    chosen = next(sis_id for sis_id, row in before.items() if row["family_name"] != truth[sis_id]["family_name"])
+    await synced.sync(student=chosen)
+    after = await synced.roster("students")
+    assert after[chosen]["family_name"] == truth[chosen]["family_name"]
+    assert {sis_id: row for sis_id, row in after.items() if sis_id != chosen} == {
+        sis_id: row for sis_id, row in before.items() if sis_id != chosen
+    }
+
+
+ODD_NAMES = [
+    "name_with_emoji",
+    "name_right_to_left",
+    "name_mixed_direction",
+    "name_with_combining_marks",
+    "name_very_long",
+    "name_with_invisible_characters",
+    "name_like_a_boolean",
+    "name_like_nothing",
+    "name_like_a_number",
+    "name_with_punctuation",
+    "name_of_one_letter",
+]
+
+
+@pytest.mark.parametrize("case", ODD_NAMES)
+async def test_names_in_any_script_and_of_any_length_come_through(synced: Office, case: str) -> None:
+    truth = {row["key"]: row for row in synced.sandbox.truth("students")}[synced.sandbox.district.hard_cases[case][0]]
+    row = (await synced.roster("students"))[truth["sis_id"]]
+    assert (row["given_name"], row["family_name"]) == (truth["given_name"], truth["family_name"])
+    if case == "name_very_long":
+        assert len(row["given_name"]) > 300
+
+
+async def test_leading_zeros_and_odd_numbers_come_through(synced: Office, sandbox: RunningSandbox) -> None:
+    students, staff = await synced.roster("students"), await synced.roster("staff")
+    keys = {row["key"]: row["sis_id"] for kind in ("students", "staff") for row in sandbox.truth(kind)}
+
+    def one(case: str) -> str:
+        return keys[sandbox.district.hard_cases[case][0]]
+
+    assert students[one("state_id_with_leading_zero")]["ids"]["state_id"] == "0012345678"
+    assert students[one("username_with_leading_zero")]["username"] == "004512"
+    assert students[one("username_like_a_boolean")]["username"] == "true"
+    assert staff[one("staff_number_with_leading_zero")]["ids"]["staff_number"] == "00123"
+    assert "state_id" not in students[one("without_state_id")]["ids"]

@@ -1,0 +1,104 @@
+"""Documents: records as plain values, the shape in which they are staged, compared and written. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+Values = Mapping[str, Any]
+
+_NESTED = ("ids", "custom")
+_ENDS = {"school_enrollments": ("entry_date", "exit_date"), "enrollments": ("begin_date", "end_date")}
+
+
+def flatten(document: Values) -> dict[str, Any]:
+    """A document with the parts of `ids` and `custom` as fields of their own (`ids.student_number`)."""
+    values = dict(document)
+    for name in _NESTED:
+        for part, value in (values.pop(name, None) or {}).items():
+            values[f"{name}.{part}"] = value
+    return values
+
+
+def nest(values: Values) -> dict[str, Any]:
+    """The reverse of `flatten`."""
+    document: dict[str, Any] = {}
+    for name, value in values.items():
+        owner, dot, part = name.partition(".")
+        if dot:
+            document.setdefault(owner, {})[part] = value
+        else:
+            document[name] = value
+    return document
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value says nothing."""
+    return value is None or value == [] or value == {}
+
+
+def combine(parts: Sequence[Values]) -> dict[str, Any]:
+    """One record from what several source rows say of it, in whatever order they came.
+
+    Lists are united, an identifier that differs keeps all its values, and somebody active anywhere is active.
+    """
+    if len(parts) == 1:
+        return dict(parts[0])
+    combined: dict[str, Any] = {}
+    for part in sorted(map(flatten, parts), key=lambda part: json.dumps(part, sort_keys=True)):
+        for name, value in part.items():
+            known = combined.get(name)
+            if known is None:
+                combined[name] = value
+            elif isinstance(known, list) or isinstance(value, list) or name.startswith("ids."):
+                combined[name] = _united(known, value)
+    if any(part.get("status", "active") == "active" for part in parts):
+        combined["status"], combined["status_reason"] = "active", None
+    return nest(combined)
+
+
+def _united(known: Any, value: Any) -> Any:
+    union = _listed(known) + [item for item in _listed(value) if item not in _listed(known)]
+    single = len(union) == 1 and not isinstance(known, list) and not isinstance(value, list)
+    return union[0] if single else sorted(union, key=str)
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def at_date(kind: str, document: Values, today: date) -> tuple[dict[str, Any], date | None]:
+    """The document as it holds on a day, and the day on which that changes by itself.
+
+    A stay that has not begun is `scheduled`, one whose last day has passed is `inactive` with the reason `ended`, and one that
+    ends on the day it begins never took place (`no_show`). A status that is stated without a reason has none.
+    """
+    values = dict(document)
+    values.setdefault("status", "active")
+    values.setdefault("status_reason", None)
+    if kind == "school_enrollments":
+        values.setdefault("exit_inferred", False)
+    if values["status"] == "tobedeleted":
+        values["status"], values["status_reason"] = "inactive", values["status_reason"] or "deleted"
+    begins, ends = _ENDS.get(kind, (None, None))
+    if begins is None or ends is None or values["status"] != "active":
+        return values, None
+    first, last = _day(values.get(begins)), _day(values.get(ends))
+    if first is not None and first == last:
+        values["status"], values["status_reason"] = "inactive", "no_show"
+        return values, None
+    if last is not None and last <= today:
+        values["status"], values["status_reason"] = "inactive", "ended"
+        return values, None
+    if first is not None and first > today:
+        values["status"] = "scheduled"
+        return values, first
+    return values, last
+
+
+def _day(value: Any) -> date | None:
+    return date.fromisoformat(value) if isinstance(value, str) else None

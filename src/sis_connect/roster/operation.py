@@ -1,0 +1,106 @@
+"""One operation, from its lease to its report, written down beginning and end."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import insert, text, update
+
+from sis_connect import audit
+from sis_connect.clock import Clock
+from sis_connect.errors import ConflictError, SISError, StorageError
+from sis_connect.roster.report import Meter, SyncReport
+from sis_connect.store.lease import Lease, hold_lease
+from sis_connect.store.sql import Store
+from sis_connect.store.tables import operation as table
+from sis_connect.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """The operations of one integration."""
+
+    store: Store
+    integration_id: int
+    integration: str
+    clock: Clock
+    today: date
+    traffic: Traffic
+    meter: Meter
+
+    @property
+    def lease_name(self) -> str:
+        """What only one may hold at a time."""
+        return f"sync:{self.integration_id}"
+
+    @asynccontextmanager
+    async def run(self, type_: str, actor: str) -> AsyncIterator[tuple[SyncReport, Lease]]:
+        """Run one operation. An error becomes the report of a failed run."""
+        report = SyncReport(operation=uuid.uuid4().hex, integration=self.integration)
+        started = self.clock.monotonic()
+        try:
+            async with hold_lease(
+                self.store,
+                self.lease_name,
+                self.clock,
+                waiting=lambda seconds: self.meter.tell("waiting", "lease", int(seconds)),
+            ) as lease:
+                await self._open(report, type_, actor)
+                try:
+                    yield report, lease
+                except SISError as error:
+                    self._fail(report, error)
+                except BaseException:
+                    report.status = "failed"  # Ctrl-C, or a mistake in a plugin: whoever started the run is told as it is
+                    raise
+                finally:
+                    report.requests, report.bytes = self.traffic.requests, self.traffic.bytes
+                    report.seconds = self.clock.monotonic() - started
+                    await self._close(report, type_, actor)
+        except (ConflictError, StorageError) as error:
+            self._fail(report, error)
+            report.seconds = self.clock.monotonic() - started
+
+    def _fail(self, report: SyncReport, error: SISError) -> None:
+        report.status, report.error = "failed", error.within(integration=self.integration, operation=report.operation)
+
+    async def _open(self, report: SyncReport, type_: str, actor: str) -> None:
+        # Whoever holds the lease is the only one at work: what still calls itself running was interrupted.
+        interrupted = "UPDATE sis_sync_operation SET status = 'interrupted' WHERE integration_id = :i AND status = 'running'"
+        async with self.store.write() as connection:
+            await connection.execute(text(interrupted), {"i": self.integration_id})
+            await connection.execute(
+                insert(table).values(
+                    id=report.operation,
+                    integration_id=self.integration_id,
+                    type=type_,
+                    actor=actor,
+                    status="running",
+                    school_date=self.today.isoformat(),
+                    started_at=self.clock.now().isoformat(),
+                )
+            )
+
+    async def _close(self, report: SyncReport, type_: str, actor: str) -> None:
+        name = "plan" if type_ == "plan" else "operation"
+        values = {
+            "status": report.status,
+            "finished_at": self.clock.now().isoformat(),
+            "report": json.dumps(report.as_dict(name=name)),
+        }
+        async with self.store.write() as connection:
+            await connection.execute(update(table).where(table.c.id == report.operation).values(**values))
+            await self.traffic.save(connection, report.operation)
+            await audit.record(
+                connection,
+                at=self.clock.now(),
+                actor=actor,
+                action=f"{type_}.{report.status}",
+                integration=self.integration,
+                detail={"operation": report.operation, "changes": report.changes, "held": report.held},
+            )

@@ -1,0 +1,256 @@
+"""Staged rows in the database: inserting, comparing, quarantining, and noting what is missing.
+
+Every method runs in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sis_connect.clock import Clock
+from sis_connect.roster.fetch import judge
+from sis_connect.roster.fingerprints import Fingerprints
+from sis_connect.roster.snapshot import NOTHING, OpenStream, Parsed, StreamResult, Written
+from sis_connect.store.sql import chunks, run_many, write_many
+
+#: Above this size a stream's rows are found by walking the table, below by the index.
+_LARGE = 20_000
+#: Above this size a stream's fingerprints are kept together; smaller ones are as quickly read from the rows.
+_WORTH_KEEPING = 2_000
+END = (
+    "UPDATE sis_stream SET state = ?, rows = ?, fingerprints = CASE WHEN ? THEN fingerprints ELSE ? END, "
+    "row_ids = CASE WHEN ? THEN row_ids ELSE ? END, complete_at = COALESCE(?, complete_at), "
+    "cursor_at = ?, progress = ?, cursor = NULL, seen = NULL WHERE id = ?"
+)
+_STAGED = (
+    "id", "integration_id", "stream_id", "key", "part", "kind", "sis_id", "fingerprint", "raw_hash", "document", "updated_at",
+)  # fmt: skip
+#: All records of the source row that a staged row belongs to.
+_SAME_ROW = "(stream_id, key) IN (SELECT stream_id, key FROM sis_staged WHERE id = ?)"
+_UPSERT = (
+    "(stream_id, key, part) DO UPDATE SET kind = excluded.kind, sis_id = excluded.sis_id, fingerprint = excluded.fingerprint, "
+    "raw_hash = excluded.raw_hash, document = excluded.document, updated_at = excluded.updated_at, "
+    "missing_pulls = 0, missing_since = NULL"
+)
+
+
+class StagedRows:
+    """The staged rows of one integration."""
+
+    def __init__(self, integration_id: int, operation_id: str, clock: Clock) -> None:
+        self._integration, self._operation, self._clock = integration_id, operation_id, clock
+
+    async def write(self, connection: AsyncConnection, stream: OpenStream) -> None:
+        if not stream.parsed:
+            return
+        good = {row.key: row for row in stream.parsed if row.fault is None}
+        bad = {row.key: row for row in stream.parsed if row.fault is not None and row.key not in good}
+        stream.parsed = []
+        stream.dirty = True
+        if stream.fresh:
+            await self._insert(connection, stream, good.values())
+        else:
+            await self._compare(connection, stream, good)
+        await self._quarantine(connection, stream, bad)
+        healed = [(self._integration, stream.id, key) for key in good if key in stream.waiting or key in stream.bad]
+        stream.bad.difference_update(good)
+        stream.unstaged.difference_update(good)
+        await run_many(connection, "DELETE FROM sis_quarantine WHERE integration_id = ? AND stream_id = ? AND key = ?", healed)
+
+    async def _insert(self, connection: AsyncConnection, stream: OpenStream, rows: Collection[Parsed]) -> None:
+        last = int((await connection.execute(text("SELECT COALESCE(MAX(id), 0) FROM sis_staged"))).scalar_one())
+        integration, stream_id = self._integration, stream.id
+        # Ids follow the source's order, by which rows are recognised; inserting in order of keys is what the index likes.
+        numbered = enumerate(((row, part, record) for row in rows for part, record in enumerate(row.records)), start=last + 1)
+        staged = [
+            (
+                number, integration, stream_id, row.key, part, record.kind, record.sis_id, row.fingerprint, row.raw_hash,
+                record.document, record.updated_at,
+            )
+            for number, (row, part, record) in numbered
+        ]  # fmt: skip
+        staged.sort(key=itemgetter(3, 4))
+        await write_many(connection, "sis_staged", _STAGED, staged, conflict=_UPSERT)
+        if not stream.first:
+            await self._nominate(connection, {(record[5], record[6]): "changed" for record in staged})
+        await self._identify(connection, [record for row in rows for record in row.records if record.identifiers])
+
+    async def _identify(self, connection: AsyncConnection, records: Sequence[Written]) -> None:
+        rows = [
+            (self._integration, record.kind, name, value, record.sis_id)
+            for record in records
+            for name, value in record.identifiers
+        ]
+        columns = ("integration_id", "kind", "name", "value", "sis_id")
+        conflict = "(integration_id, kind, name, value) DO UPDATE SET sis_id = excluded.sis_id"
+        await write_many(connection, "sis_identifier", columns, rows, conflict=conflict)
+
+    async def _nominate(self, connection: AsyncConnection, records: dict[tuple[str, str], str]) -> None:
+        rows = [(self._integration, kind, sis_id, why) for (kind, sis_id), why in records.items() if kind]
+        columns = ("integration_id", "kind", "sis_id", "why")
+        # A change that still waits stays one, also where the row is now read differently.
+        conflict = "(integration_id, kind, sis_id) DO UPDATE SET why = excluded.why WHERE sis_candidate.why <> 'changed'"
+        await write_many(connection, "sis_candidate", columns, rows, conflict=conflict)
+
+    async def _compare(self, connection: AsyncConnection, stream: OpenStream, rows: dict[str, Parsed]) -> None:
+        """Rows of a stream that was read before: only what says something else becomes a candidate."""
+        before = await self._staged(connection, stream, list(rows))
+        updates: list[tuple[Any, ...]] = []
+        added: list[Parsed] = []
+        candidates: dict[tuple[str, str], str] = {}
+        for key, row in rows.items():
+            old = before.get(key, [])
+            if not old:
+                added.append(row)
+                continue
+            stream.known.mark(old[0].id)
+            why = "remapped" if old[0].raw_hash == row.raw_hash else "changed"
+            records = [*row.records, *[NOTHING] * (len(old) - len(row.records))]
+            for part, record in zip(old, records, strict=False):
+                updates.append(
+                    (record.kind, record.sis_id, row.fingerprint, row.raw_hash, record.document, record.updated_at, part.id)
+                )
+                if (part.kind, part.sis_id, part.document) != (record.kind, record.sis_id, record.document) or part.missing_pulls:
+                    candidates[part.kind, part.sis_id] = candidates[record.kind, record.sis_id] = why
+            if len(records) > len(old):
+                added.append(Parsed(key, row.fingerprint, row.raw_hash, records))
+                stream.added -= 1
+        await run_many(
+            connection,
+            "UPDATE sis_staged SET kind = ?, sis_id = ?, fingerprint = ?, raw_hash = ?, document = ?, updated_at = ?, "
+            "missing_pulls = 0, missing_since = NULL WHERE id = ?",
+            updates,
+        )
+        stream.added += len(added)
+        await self._nominate(connection, candidates)
+        await self._insert(connection, stream, added)
+        await self._identify(connection, [record for row in rows.values() for record in row.records])
+
+    async def _staged(self, connection: AsyncConnection, stream: OpenStream, keys: list[str]) -> dict[str, list[Row[Any]]]:
+        found: dict[str, list[Row[Any]]] = defaultdict(list)
+        for some in chunks(keys):
+            marks = ", ".join("?" * len(some))
+            result = await connection.exec_driver_sql(
+                "SELECT id, key, kind, sis_id, raw_hash, document, missing_pulls FROM sis_staged "
+                f"WHERE stream_id = ? AND key IN ({marks}) ORDER BY key, part",
+                (stream.id, *some),
+            )
+            for row in result:
+                found[row.key].append(row)
+        return found
+
+    async def _quarantine(self, connection: AsyncConnection, stream: OpenStream, rows: dict[str, Parsed]) -> None:
+        """Keep the place of rows that cannot be read: what was staged of them stays, and does not count as missing."""
+        if not rows:
+            return
+        staged = await self._staged(connection, stream, list(rows))
+        for parts in staged.values():
+            stream.known.mark(parts[0].id)
+        stream.bad.update(rows)
+        stream.unstaged.update(rows.keys() - staged.keys())
+        stream.nameless.update(key for key, row in rows.items() if row.fault is not None and row.fault.key is None)
+        now = self._clock.now().isoformat()
+        waiting = [
+            (
+                self._integration, stream.id, key, stream.kinds[0], json.dumps(list(row.fault.fields)), row.fault.message, now,
+                self._operation,
+            )
+            for key, row in rows.items()
+            if row.fault is not None
+        ]  # fmt: skip
+        columns = ("integration_id", "stream_id", "key", "kind", "fields", "reason", "since", "operation_id")
+        conflict = "(integration_id, stream_id, kind, key) DO UPDATE SET fields = excluded.fields, reason = excluded.reason"
+        await write_many(connection, "sis_quarantine", columns, waiting, conflict=conflict)
+
+    async def end(self, connection: AsyncConnection, stream: OpenStream) -> tuple[StreamResult, tuple[Any, ...]]:
+        """Judge a stream that has been read, and note what is missing from it. Returns the stream's new row with the result."""
+        if stream.fresh:
+            count = text("SELECT COUNT(*) FROM sis_staged WHERE stream_id = :s AND part = 0")
+            stream.added = int((await connection.execute(count, {"s": stream.id})).scalar_one())
+        stream.read.distinct = stream.known.seen_count() + stream.added + len(stream.unstaged)
+        if stream.nameless and stream.known.seen_count() < len(stream.known):
+            stream.read.nameless = len(stream.nameless)
+        verdict = judge(stream.read)
+        if stream.first:
+            nominate = (
+                "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT integration_id, kind, sis_id, 'changed' "
+                "FROM sis_staged WHERE stream_id = :s AND kind <> '' ORDER BY kind, sis_id "
+                "ON CONFLICT (integration_id, kind, sis_id) DO NOTHING"
+            )
+            await connection.execute(text(nominate), {"s": stream.id})
+        await self._welcome_back(connection, stream)
+        prints: tuple[memoryview, memoryview] | tuple[None, None] = (None, None)
+        if verdict.complete:
+            await self._miss(connection, stream)
+            gone = [(self._integration, stream.id, key) for key in stream.waiting - stream.bad]
+            await run_many(connection, "DELETE FROM sis_quarantine WHERE integration_id = ? AND stream_id = ? AND key = ?", gone)
+            size = len(stream.known) + stream.added
+            if size > _WORTH_KEEPING and (stream.dirty or not stream.kept):
+                prints = (await collect(connection, stream.id, size)).dump()
+        read, distinct = stream.read, stream.read.distinct
+        result = StreamResult(stream.id, read.endpoint, read.context, stream.kinds, stream.school, verdict, distinct, read.error)
+        now = self._clock.now().isoformat() if verdict.complete else None
+        still_right = verdict.complete and stream.kept and not stream.dirty
+        values = (
+            "complete" if verdict.complete else "incomplete",
+            distinct,
+            *(still_right, prints[0], still_right, prints[1]),
+            now,
+            now,
+            json.dumps({"kinds": stream.kinds}),
+            stream.id,
+        )
+        return result, values
+
+    async def _welcome_back(self, connection: AsyncConnection, stream: OpenStream) -> None:
+        back = [(row_id,) for row_id in stream.missing if stream.known.was_seen(row_id)]
+        await run_many(
+            connection,
+            "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT integration_id, kind, sis_id, 'changed' "
+            f"FROM sis_staged WHERE {_SAME_ROW} AND kind <> '' ON CONFLICT (integration_id, kind, sis_id) DO NOTHING",
+            back,
+        )
+        await run_many(connection, f"UPDATE sis_staged SET missing_pulls = 0, missing_since = NULL WHERE {_SAME_ROW}", back)
+
+    async def _miss(self, connection: AsyncConnection, stream: OpenStream) -> None:
+        """Note which rows a complete read did not bring. What follows from that, the plan decides."""
+        rows = [(row_id,) for row_id in stream.known.unseen()]
+        now = self._clock.now().isoformat()
+        await run_many(
+            connection,
+            "UPDATE sis_staged SET missing_pulls = missing_pulls + 1, missing_since = COALESCE(missing_since, ?) "
+            f"WHERE {_SAME_ROW}",
+            [(now, *row) for row in rows],
+        )
+        await run_many(
+            connection,
+            "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT integration_id, kind, sis_id, 'absent' "
+            f"FROM sis_staged WHERE {_SAME_ROW} AND kind <> '' ON CONFLICT (integration_id, kind, sis_id) DO NOTHING",
+            rows,
+        )
+
+
+async def collect(connection: AsyncConnection, stream_id: int, size: int) -> Fingerprints:
+    """The rows of a stream as they are staged, in the order in which they first came."""
+    if size <= _LARGE:
+        query = text("SELECT id, fingerprint FROM sis_staged WHERE stream_id = :s AND part = 0 ORDER BY id")
+        return Fingerprints.collect(tuple(row) for row in await connection.execute(query, {"s": stream_id}))
+    # The plus sign keeps the database from using the stream's index, which would sort all rows for each portion.
+    portion = text(
+        "SELECT id, fingerprint FROM sis_staged WHERE id > :after AND +stream_id = :s AND part = 0 ORDER BY id LIMIT 20000"
+    )
+    pairs: list[tuple[int, int]] = []
+    known = Fingerprints.collect(())
+    after = 0
+    while rows := (await connection.execute(portion, {"after": after, "s": stream_id})).all():
+        pairs = [(row.id, row.fingerprint) for row in rows]
+        known.extend(pairs)
+        after = pairs[-1][0]
+    return known
