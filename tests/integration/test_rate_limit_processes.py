@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from manual_clock import ManualClock
 from raw_server import Answer, Heard, RawServer, json_answer, serving
 from sis_connect.clock import SystemClock
+from sis_connect.errors import StorageError
 from sis_connect.store.sql import Store, open_engine
 from sis_connect.store.tables import metadata, rate_slot
 from sis_connect.store.window_log import SQLWindowLog
@@ -232,3 +233,30 @@ async def test_callers_that_are_cancelled_at_any_moment_leave_the_log_in_order(s
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
     assert outcomes[1::2] == [None] * 30
     await call()
+
+
+async def test_a_database_that_is_busy_delays_a_request_and_does_not_fail_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    monkeypatch.setattr("sis_connect.store.sql.BUSY_SECONDS", 0.02)
+    impatient = open_engine(f"sqlite:///{tmp_path / 'limits.db'}")
+    limiter = Limiter(1, 60, log=SQLWindowLog(Store(impatient), SystemClock()), key="x")
+
+    async def call() -> None:
+        async with limiter.slot():
+            pass
+
+    async with store.write():
+        task = asyncio.create_task(call())
+        await asyncio.sleep(0.15)
+        assert not task.done()
+    await task
+    assert limiter.window_left == 0
+    await impatient.dispose()
+
+
+async def test_a_database_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'nothing-in-it.db'}")
+    with pytest.raises(StorageError):
+        await SQLWindowLog(Store(engine), SystemClock()).take("x", 1, 90)
+    await engine.dispose()

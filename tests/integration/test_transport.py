@@ -366,6 +366,19 @@ async def test_a_host_that_is_down_is_left_alone_and_found_again() -> None:
         assert len(server.heard) == 11
 
 
+async def test_a_5xx_counts_against_the_host_whatever_the_plugin_calls_it() -> None:
+    def read_error(_status: int, _headers: object, _body: bytes) -> SISError:
+        return ProviderError("The SIS reports an error of its own.")
+
+    async with talking_to(always(answer(status=500)), clock=ManualClock(), read_error=read_error) as (subject, server):
+        for _ in range(10):
+            with pytest.raises(ProviderError, match="of its own"):
+                await subject.get_json("/x")
+        with pytest.raises(CircuitOpen):
+            await subject.get_json("/x")
+        assert len(server.heard) == 10
+
+
 # --- tokens ------------------------------------------------------------------------------------------------------------------
 
 

@@ -164,6 +164,33 @@ async def test_a_cancelled_request_gives_its_slot_back() -> None:
     assert outcome.seconds == pytest.approx(WINDOW * MARGIN)
 
 
+class _SlowLog(MemoryWindowLog):
+    """A log that takes its time, as a busy database does."""
+
+    async def give_back(self, key: str, taken: Taken, rest: float) -> None:
+        await asyncio.sleep(0.01)
+        await super().give_back(key, taken, rest)
+
+
+async def test_a_caller_cancelled_while_giving_back_still_gives_back() -> None:
+    clock = ManualClock()
+    log = _SlowLog(clock)
+    subject = limiter(1, clock, log)
+
+    async def call() -> None:
+        async with subject.slot() as slot:
+            await slot.answered()
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(0.02)
+    outcome = await log.take("", 1, 30)
+    assert isinstance(outcome, Full)
+    assert outcome.seconds == pytest.approx(WINDOW * MARGIN)
+
+
 async def test_a_slot_whose_holder_died_comes_back_by_itself() -> None:
     clock = ManualClock()
     log = MemoryWindowLog(clock)

@@ -1,0 +1,131 @@
+"""Recognising unchanged rows without parsing them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sis_connect.roster.fingerprints import Fingerprints, every, fingerprint, seed_of
+
+SEED = seed_of("1")
+
+
+def raw(*names: object) -> list[bytes]:
+    return [f"row {name}".encode() for name in names]
+
+
+def known(rows: list[bytes]) -> Fingerprints:
+    """Rows of the last read, with ids 10, 20, 30 and so on."""
+    return Fingerprints.collect((10 * number, fingerprint(row, SEED)) for number, row in enumerate(rows, start=1))
+
+
+def sifted(fingerprints: Fingerprints, rows: list[bytes], pages: int = 1) -> list[bytes]:
+    size = max(1, -(-len(rows) // pages))
+    return [row for start in range(0, len(rows), size) for row, _ in fingerprints.sift(rows[start : start + size], SEED)]
+
+
+def gone(fingerprints: Fingerprints) -> list[int]:
+    return list(fingerprints.unseen())
+
+
+LETTERS = raw(*"abcdefghijklmnopqrstuvwxyz")
+
+
+@pytest.mark.parametrize(
+    ("rows", "new", "missing"),
+    [
+        pytest.param(LETTERS, [], [], id="unchanged"),
+        pytest.param([*LETTERS[:5], *raw("new"), *LETTERS[5:]], raw("new"), [], id="a row inserted"),
+        pytest.param([*raw("new"), *LETTERS, *raw("newer")], raw("new", "newer"), [], id="rows at both ends"),
+        pytest.param([*LETTERS[:5], *LETTERS[6:]], [], [60], id="a row deleted"),
+        pytest.param(LETTERS[1:], [], [10], id="the first row deleted"),
+        pytest.param(LETTERS[:-1], [], [260], id="the last row deleted"),
+        pytest.param([*LETTERS[:5], *raw("F"), *LETTERS[6:]], raw("F"), [60], id="a row changed in place"),
+        pytest.param([*LETTERS[13:], *LETTERS[:13]], [], [], id="a block moved"),
+        pytest.param([*LETTERS[9:], *LETTERS[:9]], [], [], id="a block moved beyond what is looked ahead"),
+        pytest.param(LETTERS[::-1], [], [], id="turned round"),
+        pytest.param([], [], list(range(10, 270, 10)), id="nothing came"),
+        pytest.param(LETTERS + LETTERS[:3], [], [], id="a page came twice"),
+    ],
+)
+@pytest.mark.parametrize("pages", [1, 4])
+def test_rows_that_are_new_or_changed_are_told_apart(rows: list[bytes], new: list[bytes], missing: list[int], pages: int) -> None:
+    fingerprints = known(LETTERS)
+    assert sifted(fingerprints, rows, pages) == new
+    assert gone(fingerprints) == missing
+    assert fingerprints.seen_count() == len(LETTERS) - len(missing)
+
+
+numbers = st.lists(st.integers(0, 60), unique=True, max_size=60)
+
+
+@given(numbers, numbers, st.integers(1, 5), st.randoms(use_true_random=False))
+def test_whatever_the_order_exactly_the_new_rows_come_and_the_gone_are_unseen(
+    before: list[int], after: list[int], pages: int, chance: random.Random
+) -> None:
+    if chance.random() < 0.5:
+        after = [number for number in before if chance.random() < 0.9] + [number for number in after if number not in before]
+    fingerprints = known(raw(*before))
+    assert sifted(fingerprints, raw(*after), pages) == raw(*(number for number in after if number not in before))
+    assert gone(fingerprints) == [10 * place for place, number in enumerate(before, start=1) if number not in after]
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), numbers)
+def test_rows_that_come_more_than_once_are_counted_once(after: list[int], before: list[int]) -> None:
+    fingerprints = known(raw(*before))
+    sifted(fingerprints, raw(*after))
+    assert fingerprints.seen_count() == len(set(before) & set(after))
+
+
+def test_the_same_bytes_under_another_mapping_are_other_rows() -> None:
+    fingerprints = known(LETTERS)
+    assert [row for row, _ in fingerprints.sift(LETTERS, seed_of("2"))] == LETTERS
+    assert gone(fingerprints) == list(range(10, 270, 10))
+
+
+def test_what_is_sifted_carries_the_fingerprint_that_it_is_known_by_next_time() -> None:
+    found = list(Fingerprints().sift(LETTERS, SEED))
+    assert found == list(every(LETTERS, SEED)) == [(row, fingerprint(row, SEED)) for row in LETTERS]
+    assert all(0 <= number < 1 << 63 for _, number in found)
+
+
+def test_fingerprints_are_kept_and_loaded_as_they_were() -> None:
+    prints, row_ids = (bytes(part) for part in known(LETTERS).dump())
+    loaded = Fingerprints.load(prints, row_ids)
+    assert len(loaded) == len(LETTERS)
+    assert gone(loaded) == list(range(10, 270, 10))
+    assert sifted(loaded, LETTERS) == []
+
+
+def test_an_interrupted_read_goes_on_with_what_it_had_seen() -> None:
+    begun = known(LETTERS)
+    sifted(begun, LETTERS[:10])
+    seen = begun.seen
+    # What the interrupted read added stands behind what was known, and has been seen.
+    resumed = known([*LETTERS, *raw("new")]).resumed(seen)
+    assert sifted(resumed, LETTERS[8:20]) == []
+    assert gone(resumed) == [210, 220, 230, 240, 250, 260]
+    assert resumed.was_seen(270)
+
+
+def test_a_row_that_was_parsed_is_marked_by_its_id_once() -> None:
+    fingerprints = known(LETTERS)
+    assert fingerprints.mark(30)
+    assert not fingerprints.mark(30)
+    assert not fingerprints.mark(35)
+    assert not fingerprints.mark(999)
+    assert fingerprints.was_seen(30)
+    assert not fingerprints.was_seen(40)
+    assert not fingerprints.was_seen(999)
+    assert gone(fingerprints) == [row_id for row_id in range(10, 270, 10) if row_id != 30]
+
+
+def test_rows_can_be_taken_in_portion_by_portion() -> None:
+    whole = [(10 * number, fingerprint(row, SEED)) for number, row in enumerate(LETTERS, start=1)]
+    fingerprints = Fingerprints.collect(whole[:7])
+    fingerprints.extend(whole[7:])
+    assert sifted(fingerprints, LETTERS) == []
+    assert gone(fingerprints) == []
