@@ -75,9 +75,10 @@ class Office:
 
     async def content(self, name: str = "lincoln") -> dict[str, dict[str, Row]]:
         """The whole local roster, without the local ids."""
-        return {
-            kind: {sis_id: {**row, "id": None} for sis_id, row in (await self.roster(kind, name)).items()} for kind in OFFERED
-        }
+        async with self.open() as service:
+            return {
+                kind: {str(row["sis_id"]): {**row, "id": None} async for row in service.export(name, kind)} for kind in OFFERED
+            }
 
     async def active(self, kind: Kind = "students", name: str = "lincoln") -> set[str]:
         return {sis_id for sis_id, row in (await self.roster(kind, name)).items() if row["status"] == "active"}

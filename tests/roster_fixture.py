@@ -115,6 +115,9 @@ class Feed:
     ends: bool = True
     breaks: int | None = None
 
+    def __getitem__(self, key: str) -> Row:
+        return next(known for known in self.rows if known["key"] == key)
+
     def __setitem__(self, key: str, value: Row) -> None:
         self.rows = [value if known["key"] == key else known for known in self.rows]
 

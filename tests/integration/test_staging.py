@@ -145,6 +145,18 @@ async def test_a_transfer_between_two_streams_counts_a_student_once(desk: Desk) 
     assert (await desk.student("s1"))["school"] == "B"
 
 
+async def test_a_record_is_counted_once_also_where_a_stream_is_gone(desk: Desk) -> None:
+    desk.sis.put("students", *students(3))
+    del desk.sis.feeds["staff", ""]
+    for at in "ABC":
+        desk.sis.put("staff", staff(f"{at}1", "t1", badge=f"{at}1"), staff(f"{at}2", f"t{at}", badge=f"{at}2"), context=at)
+    assert (await desk.sync()).records["staff"] == 4
+    del desk.sis.feeds["staff", "C"]
+    desk.sis.feeds["staff", "B"]["B2"] = bad("B2")
+    report = await desk.sync()
+    assert (report.records["staff"], report.records["students"]) == (2, 3)
+
+
 async def test_fields_that_nobody_asked_for_are_not_kept(desk: Desk) -> None:
     desk.sis.put("students", student("s1", birth_date="2015-01-02", gender="X"))
     desk.settings = {"fields": ("gender",)}

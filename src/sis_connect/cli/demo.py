@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sis_connect.cli.changes import change_table
+from sis_connect.cli.demo_sandbox import DemoSandbox
 from sis_connect.cli.invocation import FAILED, Invocation, actor, command, invocation_of, note, say
 from sis_connect.cli.progress import ProgressLine
 from sis_connect.cli.reports import describe, exit_code, hold_table
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sis_connect.discovery import Registry
     from sis_connect.provider import ProviderInfo
     from sis_connect.service import SISService
-    from sis_connect.testing.sandbox import RunningSandbox
 
 FOLDER = Path("sis-connect-demo")
 DATABASE = FOLDER / "sis-connect.db"
@@ -43,7 +43,6 @@ async def demo(
 ) -> int:
     """Watch a synthetic district arrive, and its first changes."""
     from sis_connect.discovery import discover
-    from sis_connect.testing.sandbox import running_sandbox
 
     info = chosen(discover(), provider)
     invocation = invocation_of(context)
@@ -51,13 +50,13 @@ async def demo(
     say(f"A synthetic district behind a local copy of the API of {info.label}. No network, no real person.")
     say()
     say("1. The SIS starts …")
-    async with running_sandbox(info, students=students, seed=seed) as sandbox:
-        say(f"   It is at {sandbox.base_url}: {counted(students, 'student')}, and the school date is {sandbox.date}.")
+    with DemoSandbox(info.name, students, seed) as sandbox:
+        say(f"   It is at {sandbox.told['base_url']}: {counted(students, 'student')}, and the school date is {sandbox.date}.")
         code = await first_sync(sandbox, invocation)
         if code != FAILED:
             code = await next_day(sandbox, invocation)
     if code != FAILED:
-        say(closing(info, sandbox, students, seed))
+        say(closing(sandbox))
     return code
 
 
@@ -87,27 +86,21 @@ def prepare_folder() -> None:
         ) from error
 
 
-def service_on(sandbox: RunningSandbox) -> AbstractAsyncContextManager[SISService]:
+def service_on(sandbox: DemoSandbox) -> AbstractAsyncContextManager[SISService]:
     """The service over the demo's database, on the day that the sandbox shows."""
     from sis_connect.service import SISService
 
     return SISService.open(f"sqlite:///{DATABASE.as_posix()}", key_file=KEY_FILE, today=sandbox.date)
 
 
-async def first_sync(sandbox: RunningSandbox, invocation: Invocation) -> int:
+async def first_sync(sandbox: DemoSandbox, invocation: Invocation) -> int:
     """Connect the district and read it for the first time."""
     from sis_connect.settings import validated
 
     say()
     say("2. The district is read for the first time, page by page, into an empty database.")
-    settings = {
-        "provider": sandbox.provider,
-        "base_url": sandbox.base_url,
-        "token_url": sandbox.token_url,
-        "client_id": sandbox.client_id,
-        "client_secret": sandbox.client_secret,
-        **sandbox.settings,
-    }
+    told = ("provider", "base_url", "token_url", "client_id", "client_secret")
+    settings = {name: sandbox.told[name] for name in told} | sandbox.told["settings"]
     async with service_on(sandbox) as service:
         await service.create_integration(NAME, validated(settings, origin="the sandbox"), actor=actor())
         with ProgressLine(quiet=invocation.quiet) as progress:
@@ -123,9 +116,9 @@ def answer(report: dict[str, Any]) -> int:
     return exit_code(report)
 
 
-async def next_day(sandbox: RunningSandbox, invocation: Invocation) -> int:
+async def next_day(sandbox: DemoSandbox, invocation: Invocation) -> int:
     """A school day later: what would change, what the guards say to it, and then it is done."""
-    sandbox.set_day(1)
+    sandbox.move_to(1)
     say()
     say(f"3. It is {sandbox.date}, a school day later, and the SIS has moved on. What would a sync change?")
     async with service_on(sandbox) as service:
@@ -151,9 +144,10 @@ NOTHING_HELD = (
 )
 
 
-def closing(info: ProviderInfo, sandbox: RunningSandbox, students: int, seed: int) -> str:
+def closing(sandbox: DemoSandbox) -> str:
     """Where everything is now, and what to try next."""
-    port = sandbox.base_url.rpartition(":")[2]
+    told = {"port": sandbox.port, "students": sandbox.students, "seed": sandbox.seed, "day": 2}
+    serve = f"sis-connect sandbox {sandbox.provider} {' '.join(f'--{name} {value}' for name, value in told.items())}"
     return f"""
 Done. The roster is in {DATABASE}; delete the folder {FOLDER} when you have seen enough. To look around:
 
@@ -164,7 +158,7 @@ Done. The roster is in {DATABASE}; delete the folder {FOLDER} when you have seen
 
 To go on, start the SIS again, one more school day later, and leave it running in another terminal:
 
-  sis-connect sandbox {info.name} --port {port} --students {students} --seed {seed} --day 2
+  {serve}
 
   sis-connect doctor {NAME}
   sis-connect plan {NAME}

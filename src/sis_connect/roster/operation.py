@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -38,9 +37,8 @@ class Operations:
         """What only one may hold at a time."""
         return f"sync:{self.integration_id}"
 
-    @asynccontextmanager
-    async def run(self, type_: str, actor: str) -> AsyncIterator[tuple[SyncReport, Lease]]:
-        """Run one operation. An error becomes the report of a failed run."""
+    async def run(self, type_: str, actor: str, work: Callable[[SyncReport, Lease], Awaitable[None]]) -> SyncReport:
+        """Run one operation, which fills in its report. An error becomes the report of a failed run."""
         report = SyncReport(operation=uuid.uuid4().hex, integration=self.integration)
         started = self.clock.monotonic()
         try:
@@ -52,7 +50,7 @@ class Operations:
             ) as lease:
                 await self._open(report, type_, actor)
                 try:
-                    yield report, lease
+                    await work(report, lease)
                 except SISError as error:
                     self._fail(report, error)
                 except BaseException:
@@ -65,6 +63,7 @@ class Operations:
         except (ConflictError, StorageError) as error:
             self._fail(report, error)
             report.seconds = self.clock.monotonic() - started
+        return report
 
     def _fail(self, report: SyncReport, error: SISError) -> None:
         report.status, report.error = "failed", error.within(integration=self.integration, operation=report.operation)

@@ -20,7 +20,7 @@ from sis_connect.store.sql import chunks, run_many, write_many
 from sis_connect.store.tables import mappings
 
 #: How many known targets are remembered between batches; beyond that they are asked for again.
-_REMEMBERED = 20_000
+_REMEMBERED = 100_000
 #: Orphans belong to no stream.
 _NO_STREAM = 0
 

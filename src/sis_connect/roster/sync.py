@@ -82,36 +82,43 @@ class Synchroniser:
 
     async def plan(self, request: Request) -> SyncReport:
         """Read and decide; write nothing to the roster."""
-        async with self.operations.run("plan", request.actor) as (report, lease):
+
+        async def work(report: SyncReport, lease: Lease) -> None:
             planner = await self._read_and_plan(report, lease, request)
             if planner is not None and report.holds and request.strict:
                 await self._hold_all(report, planner.plan)
-        return report
+
+        return await self.operations.run("plan", request.actor, work)
 
     async def sync(self, request: Request) -> SyncReport:
         """Read, decide, and apply what no guard holds."""
-        async with self.operations.run("sync", request.actor) as (report, lease):
+
+        async def work(report: SyncReport, lease: Lease) -> None:
             planner = await self._read_and_plan(report, lease, request)
-            if planner is not None:
-                if report.holds and request.strict:
-                    await self._hold_all(report, planner.plan)
-                else:
-                    await self._apply(report, lease, planner.plan, fresh=True)
-        return report
+            if planner is not None and report.holds and request.strict:
+                await self._hold_all(report, planner.plan)
+            elif planner is not None:
+                await self._apply(report, lease, planner.plan, fresh=True)
+
+        return await self.operations.run("sync", request.actor, work)
 
     async def apply(self, plan_id: str, number: int, actor: str) -> SyncReport:
         """Apply a plan that was made before; what the world has moved on from is skipped and reported."""
-        async with self.operations.run("apply", actor) as (report, lease):
+
+        async def work(report: SyncReport, lease: Lease) -> None:
             report.plan = plan_id
             await self._apply(report, lease, number)
-        return report
+
+        return await self.operations.run("apply", actor, work)
 
     async def approve(self, hold: Hold, actor: str) -> SyncReport:
         """Apply at once what a guard held, as far as it is still as planned."""
-        async with self.operations.run("approve", actor) as (report, lease):
+
+        async def work(report: SyncReport, lease: Lease) -> None:
             await self._decide_hold(hold, "approved", actor)
             await self._apply(report, lease, hold.plan, hold=hold.id)
-        return report
+
+        return await self.operations.run("approve", actor, work)
 
     async def reject(self, hold: Hold, actor: str) -> Hold:
         """Refuse what a guard held. It is not proposed again until the SIS says something else."""

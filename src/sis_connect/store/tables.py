@@ -131,7 +131,7 @@ staged = Table(
     metadata,
     _identity(),
     _integration(),
-    Column("stream_id", Integer, ForeignKey("sis_stream.id"), nullable=False),
+    Column("stream_id", Integer, nullable=False),
     Column("key", Text, nullable=False),
     Column("part", Integer, nullable=False),
     Column("kind", Text, nullable=False),

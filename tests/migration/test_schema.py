@@ -1,0 +1,73 @@
+"""A database that was migrated has the same schema as one made afresh from the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, inspect, text
+
+from sis_connect.errors import StorageError
+from sis_connect.store.migrations import VERSION_TABLE, upgrade
+from sis_connect.store.sql import open_engine
+from sis_connect.store.tables import metadata
+from sis_connect.store.triggers import create_triggers
+
+
+def described(connection: Connection) -> dict[str, object]:
+    """Everything that makes up a schema, in a form that can be compared."""
+    inspector = inspect(connection)
+    tables: dict[str, object] = {}
+    for table in sorted(set(inspector.get_table_names()) - {VERSION_TABLE}):
+        columns = [
+            (column["name"], str(column["type"]), column["nullable"], column["default"], column.get("primary_key"))
+            for column in inspector.get_columns(table)
+        ]
+        keys = sorted((key["name"] or "", tuple(key["column_names"])) for key in inspector.get_unique_constraints(table))
+        indexes = sorted(
+            (index["name"] or "", tuple(index["column_names"]), str(index["dialect_options"].get("sqlite_where")))
+            for index in inspector.get_indexes(table)
+        )
+        references = sorted((key["constrained_columns"], key["referred_table"]) for key in inspector.get_foreign_keys(table))
+        tables[table] = (columns, keys, indexes, references)
+    triggers = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")).all()
+    clustered = connection.execute(text("SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%' ORDER BY name")).all()
+    return {"tables": tables, "triggers": [tuple(row) for row in triggers], "clustered": [tuple(row) for row in clustered]}
+
+
+def made_afresh(connection: Connection) -> None:
+    metadata.create_all(connection)
+    create_triggers(connection)
+
+
+async def test_migrated_equals_fresh(tmp_path: Path) -> None:
+    migrated, fresh = (open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("migrated", "fresh"))
+    await upgrade(migrated)
+    async with fresh.begin() as connection:
+        await connection.run_sync(made_afresh)
+    async with migrated.connect() as one, fresh.connect() as other:
+        assert await one.run_sync(described) == await other.run_sync(described)
+    await migrated.dispose()
+    await fresh.dispose()
+
+
+async def test_upgrading_twice_changes_nothing(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'roster.db'}")
+    await upgrade(engine)
+    async with engine.connect() as connection:
+        before = await connection.run_sync(described)
+    await upgrade(engine)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(described) == before
+    await engine.dispose()
+
+
+async def test_a_database_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'roster.db'}")
+    await upgrade(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(StorageError, match="newer version") as refused:
+        await upgrade(engine)
+    assert "Upgrade sis-connect" in refused.value.remedy
+    await engine.dispose()
