@@ -24,27 +24,32 @@ _context.set_forkserver_preload(
 
 
 def syncing(
-    url: str, today: date, *, kill_at: float | None = None, kinds: Sequence[Kind] | None = None, times: int = 1
-) -> ForkServerProcess:
-    """Start a sync of `lincoln`. `kill_at`: its so-manieth writing transaction, killed just before its commit where there is a
-    half, else just after. The process ends with the run's exit code."""
-    process = _context.Process(target=_sync, args=(url, today, kill_at, kinds, times))
+    url: str, today: date, name: str = "lincoln", *, kill_at: float | None = None, kinds: Sequence[Kind] | None = None,
+    approve: bool = False,
+) -> ForkServerProcess:  # fmt: skip
+    """Start a sync, or the approval of all that is held. The process ends with the run's exit code.
+
+    `kill_at` 3 kills it when its third writing transaction has been committed, 2.5 just before that.
+    """
+    process = _context.Process(target=_work, args=(url, today, name, kill_at, kinds, approve))
     process.start()
     return process
 
 
-def _sync(url: str, today: date, kill_at: float | None, kinds: Sequence[Kind] | None, times: int) -> None:
+def _work(url: str, today: date, name: str, kill_at: float | None, kinds: Sequence[Kind] | None, approve: bool) -> None:
     if kill_at is not None:
         _kill_at(kill_at)
-    raise SystemExit(asyncio.run(_run(url, today, kinds, times)))
+    raise SystemExit(asyncio.run(_approve(url, today, name) if approve else _sync(url, today, name, kinds)))
 
 
-async def _run(url: str, today: date, kinds: Sequence[Kind] | None, times: int) -> int:
-    worst = 0
+async def _sync(url: str, today: date, name: str, kinds: Sequence[Kind] | None) -> int:
     async with SISService.open(url, today=today) as service:
-        for _ in range(times):
-            worst = max(worst, (await service.sync("lincoln", kinds=kinds)).exit_code)
-    return worst
+        return (await service.sync(name, kinds=kinds)).exit_code
+
+
+async def _approve(url: str, today: date, name: str) -> int:
+    async with SISService.open(url, today=today) as service:
+        return max([(await service.approve(hold.id)).exit_code for hold in await service.holds(name)])
 
 
 def _kill_at(instant: float) -> None:

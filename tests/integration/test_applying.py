@@ -91,6 +91,25 @@ async def test_a_plan_that_was_applied_is_not_applied_twice(desk: Desk) -> None:
     assert await desk.everything() == before
 
 
+async def test_ids_and_names_of_any_shape_survive(desk: Desk) -> None:
+    ids = ["7", "007", "a:b", "50%", "x'y", 'say "so"', "under_score", "two words", "ß", "日本", "🦉"]
+    names = ["Zoë", "עדה", "نور\u200cالدین", "李", "👩‍👧", "O'Brien-Ng", "x" * 300, "%", "NULL", "a\u200bb", "{}"]
+    rows = [student(sis_id, given_name=name, school=sis_id) for sis_id, name in zip(ids, names, strict=True)]
+    desk.sis.put("schools", school("A"), *[school(sis_id) for sis_id in ids])
+    feed = desk.sis.put("students", *rows)
+    desk.sis.put("enrollments", *[enrollment(f"e {sis_id}", user=sis_id) for sis_id in ids])
+    desk.sis.put("sections", section("x"))
+    assert (await desk.sync()).status == "succeeded"
+    found = await desk.roster("students")
+    assert [found[sis_id]["given_name"] for sis_id in ids] == [name.replace("\u200b", "") for name in names]
+    for sis_id in ids:
+        feed[sis_id] = student(sis_id, grade="06", school=sis_id)
+    planned = await desk.plan()
+    assert (await desk.apply(planned)).changes["students"] == {"update": len(ids)}
+    assert (await desk.sync()).changes["students"] == {"unchanged": len(ids)}
+    assert len(await desk.roster("enrollments")) == len(ids)
+
+
 # -- only what is still as planned -------------------------------------------------------------------------------------
 
 

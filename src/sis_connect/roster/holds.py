@@ -15,6 +15,7 @@ from sis_connect.capabilities import KINDS, Capabilities, Kind
 from sis_connect.errors import ConfigurationError
 from sis_connect.records import RECORDS
 from sis_connect.roster.guard import Counts, Population, Trip, condition
+from sis_connect.roster.snapshot import StreamResult
 from sis_connect.store.sql import Store, run_many
 from sis_connect.store.tables import hold as table
 from sis_connect.store.tables import mappings
@@ -176,6 +177,27 @@ async def mark_changes_of_id(
             counts.changes_of_id[kind] = len({new for new, _ in shared})
             both = sorted({sis_id for pair in shared for sis_id in pair})
             await run_many(connection, mark, [(plan, kind, sis_id) for sis_id in both])
+
+
+async def count_emptied(
+    connection: AsyncConnection, integration_id: int, results: Sequence[StreamResult]
+) -> dict[int, dict[Kind, int]]:
+    """Streams that proved complete and empty, where active records came from them and from nowhere else: how many, by kind."""
+    emptied: dict[int, dict[Kind, int]] = {}
+    for result in results:
+        if not result.verdict.complete or result.distinct:
+            continue
+        for kind in result.kinds:
+            query = text(
+                f"SELECT COUNT(DISTINCT s.sis_id) FROM sis_staged s JOIN {mappings[kind].name} m ON m.integration_id = :i "
+                "AND m.sis_id = s.sis_id WHERE s.stream_id = :s AND s.kind = :k "
+                "AND m.status NOT IN ('inactive', 'deleted') AND NOT EXISTS (SELECT 1 FROM sis_staged o "
+                "WHERE o.integration_id = :i AND o.kind = :k AND o.sis_id = s.sis_id AND o.missing_pulls = 0)"
+            )
+            number = (await connection.execute(query, {"i": integration_id, "s": result.stream_id, "k": kind})).scalar_one()
+            if number:
+                emptied.setdefault(result.stream_id, {})[kind] = int(number)
+    return emptied
 
 
 async def census(

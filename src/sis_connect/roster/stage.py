@@ -26,7 +26,7 @@ from sis_connect.store.sql import Store, run_many
 
 #: How many parsed rows, or finished streams, are written in one transaction.
 #: Large, since rows come in no order of their keys and each transaction touches most pages of an index.
-BATCH = 16_000
+BATCH = 32_000
 CHECKPOINT_SECONDS = 2.0
 #: An interrupted read may go on for this long; after that the stream is read again.
 RESUMABLE_SECONDS = 600.0

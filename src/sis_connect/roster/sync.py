@@ -21,7 +21,7 @@ from sis_connect.provider import BaseSISProvider, ProviderInfo, Scope
 from sis_connect.roster.apply import Applier
 from sis_connect.roster.conflict import Policy
 from sis_connect.roster.guard import evaluate
-from sis_connect.roster.holds import Hold, census, find_hold, mark_changes_of_id, raise_holds
+from sis_connect.roster.holds import Hold, census, count_emptied, find_hold, mark_changes_of_id, raise_holds
 from sis_connect.roster.merge import Rules
 from sis_connect.roster.operation import Operations
 from sis_connect.roster.plan import Planner
@@ -31,7 +31,7 @@ from sis_connect.roster.stage import GroundMoved, Staging
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.lease import Lease, check_fence, hold_lease
 from sis_connect.store.sql import Store
-from sis_connect.store.tables import mappings, plan
+from sis_connect.store.tables import plan
 from sis_connect.store.target import RosterTarget
 from sis_connect.traffic import Traffic
 
@@ -195,7 +195,8 @@ class Synchroniser:
     ) -> Planner:
         policy = Policy(self.config.strategy, self.config.policies)
         fingerprint = json.dumps([policy.strategy, {name: rule.model_dump() for name, rule in sorted(policy.fields.items())}])
-        emptied = await self._emptied(staging)
+        async with self.store.read() as connection:
+            emptied = await count_emptied(connection, self.integration_id, staging.results)
         report.plan = uuid.uuid4().hex
         planner = Planner(
             store=self.store,
@@ -253,25 +254,6 @@ class Synchroniser:
             values = {"i": self.integration_id, "p": fingerprint}
             await connection.execute(text("UPDATE sis_integration SET policy = :p WHERE id = :i AND policy IS NOT :p"), values)
 
-    async def _emptied(self, staging: Staging) -> dict[int, dict[Kind, int]]:
-        """Streams that proved complete and empty, where active records came from them and from nowhere else: how many."""
-        emptied: dict[int, dict[Kind, int]] = defaultdict(dict)
-        async with self.store.read() as connection:
-            for result in staging.results:
-                if not result.verdict.complete or result.distinct:
-                    continue
-                for kind in result.kinds:
-                    query = text(
-                        f"SELECT COUNT(*) FROM sis_staged s JOIN {mappings[kind].name} m ON m.integration_id = s.integration_id "
-                        "AND m.sis_id = s.sis_id WHERE s.stream_id = :s AND s.kind = :k "
-                        "AND m.status NOT IN ('inactive', 'deleted') AND NOT EXISTS (SELECT 1 FROM sis_staged o "
-                        "WHERE o.integration_id = s.integration_id AND o.kind = s.kind AND o.sis_id = s.sis_id "
-                        "AND o.missing_pulls = 0)"
-                    )
-                    if number := int((await connection.execute(query, {"s": result.stream_id, "k": kind})).scalar_one()):
-                        emptied[result.stream_id][kind] = number
-        return emptied
-
     async def _guard(self, report: SyncReport, planner: Planner, staging: Staging, request: Request, *, first: bool) -> None:
         """Evaluate every guard before anything is written (promise P3)."""
         counts, narrow = planner.counts, request.scope.schools or request.scope.students
@@ -285,7 +267,7 @@ class Synchroniser:
             report.holds = [
                 Hold(**{**{name: getattr(hold, name) for name in hold.__slots__}, "integration": self.integration})
                 for hold in await raise_holds(
-                    connection, self.integration_id, planner.plan, trips, now=self.clock.now(), owner="",
+                    connection, self.integration_id, planner.plan, trips, now=self.clock.now(), owner=request.actor,
                     judged=() if narrow else report.records.keys(),
                 )
             ]  # fmt: skip
@@ -381,12 +363,17 @@ class Synchroniser:
         async with self.store.write() as connection:
             now = self.clock.now().isoformat()
             result = await connection.execute(
-                text("UPDATE sis_hold SET state = :s, decided_by = :a, decided_at = :t WHERE id = :h AND state = 'open'"),
+                text(
+                    "UPDATE sis_hold SET state = :s, decided_by = :a, decided_at = :t "
+                    "WHERE id = :h AND state = 'open' AND expires_at > :t"
+                ),
                 {"s": state, "a": actor, "t": now, "h": hold.id},
             )
             if not result.rowcount:
                 raise ConflictError(
-                    f"The hold {hold.id} is not open any more ({hold.state}).", remedy="See `sis-connect holds`.", retryable=False
+                    f"The hold {hold.id} is not open any more: it was decided, has lapsed or has expired.",
+                    remedy="See `sis-connect holds`; a sync renews what is still too much.",
+                    retryable=False,
                 )
             if hold.guard == "quarantine":
                 await connection.execute(

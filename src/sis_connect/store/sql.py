@@ -7,6 +7,7 @@ processes that read and then update lose each other's updates without any error.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -27,6 +28,9 @@ BUSY_SECONDS = 15.0
 _ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite"}
 _Item = TypeVar("_Item")
 _READING = {"sis_connect_reading": True}
+
+# The driver logs each statement with its values, which are pupils' data.
+logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 
 
 def _async_url(url: str) -> URL:

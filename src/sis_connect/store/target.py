@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from sqlalchemy import text
@@ -33,21 +33,25 @@ class LocalRow:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Fields to write to one row. `local_id` is empty where the row is to be created."""
 
     sis_id: str
     local_id: str
-    fields: Document = field(repr=False)
+    fields: Document
+
+    def __repr__(self) -> str:
+        return f"<Write: {len(self.fields)} fields>"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a write came to: the row's id, and what the target reads back where that differs from what was written."""
 
     local_id: str
-    read_back: Document | None = field(default=None, repr=False)
+    read_back: Document | None = None
+
+    def __repr__(self) -> str:
+        return f"<Outcome: {self.local_id}>"
 
 
 class RosterTarget(Protocol):
