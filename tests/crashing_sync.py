@@ -67,4 +67,4 @@ def _kill_at(instant: float) -> None:
         if instant == count:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Store.write = counted  # type: ignore[method-assign]
+    Store.write = counted  # type: ignore[method-assign, assignment]

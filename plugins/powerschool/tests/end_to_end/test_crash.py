@@ -83,7 +83,7 @@ async def test_p4_an_approval_that_is_killed_is_asked_for_again(synced: Office) 
     synced.sandbox.set_day(192)
     await synced.sync(kinds=STUDENTS_ONLY)
     before = await synced.content()
-    process = syncing(synced.url, synced.sandbox.date, kill_at=4.5, approve=True)
+    process = syncing(synced.url, synced.sandbox.date, kill_at=3.5, approve=True)
     process.join()
     assert process.exitcode == SIGKILL
     assert await synced.content() == before

@@ -8,7 +8,7 @@ from office import OFFERED, Office, differences, expected
 from sis_connect.testing.sandbox import RunningSandbox
 
 ON_REQUEST = ("birth_date", "gender", "emails", "phones", "addresses", "contacts", "demographics")
-PREFERRED = {"preferred_name": "u_students_extension.preferredname"}
+PREFERRED = "u_students_extension.preferredname"
 
 
 async def strayed(office: Office, fields: tuple[str, ...] = ()) -> dict[str, list[str]]:
@@ -36,7 +36,7 @@ async def test_after_the_first_sync_and_each_day_the_roster_is_what_the_sis_says
 
 async def test_with_all_fields_on_request_the_roster_is_what_the_sis_says(office: Office) -> None:
     everything = (*ON_REQUEST, "preferred_given_name")
-    await office.connect(absence_grace="0", fields=",".join(ON_REQUEST), **PREFERRED)
+    await office.connect(absence_grace="0", fields=",".join(ON_REQUEST), preferred_name=PREFERRED)
     for day in (0, 40):
         office.sandbox.set_day(day)
         assert (await office.sync()).status == "succeeded"
@@ -143,7 +143,7 @@ async def test_leading_zeros_and_odd_numbers_come_through(synced: Office, sandbo
     keys = {row["key"]: row["sis_id"] for kind in ("students", "staff") for row in sandbox.truth(kind)}
 
     def one(case: str) -> str:
-        return keys[sandbox.district.hard_cases[case][0]]
+        return str(keys[sandbox.district.hard_cases[case][0]])
 
     assert students[one("state_id_with_leading_zero")]["ids"]["state_id"] == "0012345678"
     assert students[one("username_with_leading_zero")]["username"] == "004512"
