@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-import time
 
 import httpx
 import pytest
@@ -77,22 +74,3 @@ def test_a_sandbox_that_cannot_be_started_is_explained(sis_connect: CommandLine,
     run = sis_connect("sandbox", PROVIDER, "--students", "150", *arguments)
     assert (run.code, run.out) == (1, "")
     assert run.err.startswith("Error: ")
-
-
-def seconds(*arguments: str) -> float:
-    """The shortest of several runs: what the work takes when nothing else disturbs it."""
-
-    def once() -> float:
-        started = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-        return time.perf_counter() - started
-
-    return min(once() for _ in range(7))
-
-
-def test_help_is_there_at_once() -> None:
-    assert seconds("-m", "sis_connect", "--help") < 0.4
-
-
-def test_importing_the_library_costs_next_to_nothing() -> None:
-    assert seconds("-c", "import sis_connect") - seconds("-c", "") < 0.15

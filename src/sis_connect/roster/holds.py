@@ -160,23 +160,25 @@ async def mark_changes_of_id(
         "WHERE plan = ? AND kind = ? AND sis_id = ?"
     )
     for kind in KINDS:
-        shared: set[tuple[str, str]] = set()
+        shared: dict[str, bool] = {}
         for name in capabilities.of(kind).strong_ids:
             path = f"'$.ids.{name}'"
-            # Written down first, the missing ones get an index: where all ids changed, there are as many of them as new ones.
+            # `IN` looks up in an index made for it: where all ids changed, there are as many missing as new. The plus sign makes
+            # the database take the index of what is missing.
             query = text(
-                f"WITH missing AS MATERIALIZED (SELECT m.sis_id, json_extract(m.base_sis, {path}) AS value FROM sis_staged s "
+                f"WITH missing AS (SELECT m.sis_id, json_extract(m.base_sis, {path}) AS value FROM sis_staged s "
                 f"JOIN {mappings[kind].name} m ON m.integration_id = s.integration_id AND m.sis_id = s.sis_id WHERE "
-                "s.integration_id = :i AND s.kind = :k AND s.missing_pulls > 0 AND m.status NOT IN ('inactive', 'deleted')) "
-                "SELECT n.sis_id AS new, missing.sis_id AS missing FROM sis_plan_row n CROSS JOIN missing "
-                f"ON missing.value = json_extract(n.document, {path}) WHERE n.plan = :p AND n.kind = :k AND n.action = 'create'"
+                "s.integration_id = :i AND +s.kind = :k AND s.missing_pulls > 0 AND m.status NOT IN ('inactive', 'deleted')), "
+                f"new AS (SELECT sis_id, json_extract(document, {path}) AS value FROM sis_plan_row "
+                "WHERE plan = :p AND kind = :k AND action = 'create') "
+                "SELECT sis_id, 1 AS is_new FROM new WHERE value IN (SELECT value FROM missing) UNION ALL "
+                "SELECT sis_id, 0 FROM missing WHERE value IN (SELECT value FROM new)"
             )
-            pairs = await connection.execute(query, {"i": integration_id, "p": plan, "k": kind})
-            shared.update((row.new, row.missing) for row in pairs)
+            rows = await connection.execute(query, {"i": integration_id, "p": plan, "k": kind})
+            shared.update((row.sis_id, bool(row.is_new)) for row in rows)
         if shared:
-            counts.changes_of_id[kind] = len({new for new, _ in shared})
-            both = sorted({sis_id for pair in shared for sis_id in pair})
-            await run_many(connection, mark, [(plan, kind, sis_id) for sis_id in both])
+            counts.changes_of_id[kind] = sum(shared.values())
+            await run_many(connection, mark, [(plan, kind, sis_id) for sis_id in sorted(shared)])
 
 
 async def count_emptied(

@@ -49,11 +49,11 @@ def strictly_within(sandbox: RunningSandbox) -> bool:
 
 
 async def test_p11_the_limit_holds_for_one_process_through_a_kill_and_for_two_integrations_at_once(tmp_path: Path) -> None:
-    with running_sandbox(discover().info("powerschool"), students=60, rate=f"{RATE}/1", settings={"page_size": "5"}) as strict:
+    with running_sandbox(discover().info("powerschool"), students=60, rate=f"{RATE}/1", settings={"page_size": "1"}) as strict:
         office = Office(strict, tmp_path / "roster.db")
         await office.connect()
         await office.connect("branch")
-        killed = syncing(office.url, strict.date, kinds=STUDENTS_ONLY, kill_at=60)
+        killed = syncing(office.url, strict.date, kinds=STUDENTS_ONLY, kill_at=50)
         killed.join()
         assert killed.exitcode == -9
         assert strict.stats()["requests"] > 20
