@@ -84,8 +84,8 @@ class Office:
         return {sis_id for sis_id, row in (await self.roster(kind, name)).items() if row["status"] == "active"}
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Look into the database by hand."""
-        with closing(sqlite3.connect(self.database)) as connection:
+        """Look into the database by hand, or change something there."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
             return connection.execute(statement, values).fetchall()
 
     def stored_bytes(self) -> bytes:

@@ -25,7 +25,13 @@ from sis_connect.roster.holds import Hold
 from sis_connect.roster.plan import PlanRow, plan_rows
 from sis_connect.roster.report import Progress, SyncReport
 from sis_connect.roster.sync import Request, Synchroniser
-from sis_connect.settings import SISConfigManager, SISProviderConfig, key_in_environment
+from sis_connect.settings import (
+    SISConfigManager,
+    SISProviderConfig,
+    database_in_environment,
+    key_in_environment,
+    today_in_environment,
+)
 from sis_connect.store.sql import DEFAULT_DATABASE, Store, open_store
 from sis_connect.store.tables import hold as hold_table
 from sis_connect.store.tables import integration as integration_table
@@ -89,20 +95,20 @@ class SISService:
         registry: Registry | None = None,
         config_manager: SISConfigManager | None = None,
     ) -> AsyncIterator[SISService]:
-        """Open a database (`sqlite:///sis-connect.db` unless told) and close it in the end.
+        """Open a database and close it in the end: `database`, else `SIS_CONNECT_DATABASE_URL`, else `sqlite:///sis-connect.db`.
 
         Secrets are sealed with `key` (32 bytes in base64url, several separated by commas), else `SIS_CONNECT_KEY`, else what
         is in `key_file`, by default `sis-connect.key` beside the database. `today` fixes the school date; by default it is the
         calendar day in the district's time zone.
         """
-        database = database or DEFAULT_DATABASE
+        database = database or database_in_environment() or DEFAULT_DATABASE
         key = key or (None if key_file else key_in_environment())
         async with open_store(database) as store:
             yield cls(
                 store,
                 vault=lambda may_create: vault_of(database, key, key_file, may_create=may_create),
                 clock=clock or SystemClock(),
-                today=today,
+                today=today or today_in_environment(),
                 registry=registry or discover(),
                 config_manager=config_manager or SISConfigManager(),
             )

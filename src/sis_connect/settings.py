@@ -6,7 +6,8 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -196,17 +197,19 @@ class SISConfigManager:
     def resolve(
         self, name: str, stored: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, origin: str = "the store"
     ) -> SISProviderConfig:
-        """Put arguments over the environment over what is stored, and validate the outcome."""
-        values = {**stored, **self._from_environment(name), **(overrides or {})}
+        """Put arguments over the environment over what is stored, and validate the outcome.
+
+        Of the environment, the common keys are taken, and those of the provider's own that are stored.
+        """
+        known = COMMON_KEYS | {"client_secret"} | stored.keys() | dict(stored.get("options", {})).keys()
+        values = {**stored, **self._from_environment(name, known=known), **(overrides or {})}
         return validated(values, origin=origin)
 
-    def _from_environment(self, name: str) -> dict[str, str]:
+    def _from_environment(self, name: str, *, known: Collection[str]) -> dict[str, str]:
+        # Only keys that mean something: the variables of `lincoln_high` begin like those of `lincoln`, too.
         prefix = "SIS_CONNECT_" + re.sub(r"[^A-Z0-9]", "_", name.upper()) + "_"
-        return {
-            key.removeprefix(prefix).lower(): value
-            for key, value in self._environment.items()
-            if key.startswith(prefix) and key.removeprefix(prefix)
-        }
+        given = {key.removeprefix(prefix).lower(): value for key, value in self._environment.items() if key.startswith(prefix)}
+        return {key: value for key, value in given.items() if key in known}
 
 
 def read_secret(path: str | Path) -> SecretStr:
@@ -225,3 +228,21 @@ def read_secret(path: str | Path) -> SecretStr:
 def key_in_environment(environment: Mapping[str, str] | None = None) -> str | None:
     """The keys that seal secrets, from `SIS_CONNECT_KEY`."""
     return (os.environ if environment is None else environment).get("SIS_CONNECT_KEY") or None
+
+
+def database_in_environment(environment: Mapping[str, str] | None = None) -> str | None:
+    """The database, from `SIS_CONNECT_DATABASE_URL`."""
+    return (os.environ if environment is None else environment).get("SIS_CONNECT_DATABASE_URL") or None
+
+
+def today_in_environment(environment: Mapping[str, str] | None = None) -> date | None:
+    """The school date, from `SIS_CONNECT_TODAY`, as YYYY-MM-DD."""
+    text = (os.environ if environment is None else environment).get("SIS_CONNECT_TODAY")
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"SIS_CONNECT_TODAY is {text!r}, which is no date.", remedy="Give it as YYYY-MM-DD, or unset it."
+        ) from None

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sis_connect.errors import ConfigurationError
-from sis_connect.settings import COMMON_KEYS, SISConfigManager, SISProviderConfig, check_url, is_loopback, read_secret, validated
+from sis_connect.settings import (
+    COMMON_KEYS,
+    SISConfigManager,
+    SISProviderConfig,
+    check_url,
+    database_in_environment,
+    is_loopback,
+    read_secret,
+    today_in_environment,
+    validated,
+)
 
 URL = "https://sis.example.org"
 
@@ -198,3 +209,23 @@ def test_a_secret_is_read_from_a_file_without_its_line_break(tmp_path: Path) -> 
         read_secret(path)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_secret(tmp_path)
+
+
+def test_the_variables_of_another_integration_with_a_longer_name_are_left_alone() -> None:
+    manager = SISConfigManager({"SIS_CONNECT_LINCOLN_HIGH_PAGE_SIZE": "7", "SIS_CONNECT_LINCOLN_TIMEOUT": "9"})
+    config = manager.resolve("lincoln", {"provider": "practice", "base_url": "https://sis.example.org"})
+    assert (config.timeout, config.page_size, config.options) == (9.0, None, {})
+
+
+def test_a_provider_s_own_key_that_is_stored_can_be_overridden_by_the_environment() -> None:
+    stored = {"provider": "practice", "base_url": "https://sis.example.org", "options": {"colour": "red"}}
+    assert SISConfigManager({"SIS_CONNECT_LINCOLN_COLOUR": "blue"}).resolve("lincoln", stored).options == {"colour": "blue"}
+
+
+def test_database_and_school_date_come_from_the_environment() -> None:
+    environment = {"SIS_CONNECT_DATABASE_URL": "sqlite:///elsewhere.db", "SIS_CONNECT_TODAY": "2026-11-20"}
+    assert database_in_environment(environment) == "sqlite:///elsewhere.db"
+    assert today_in_environment(environment) == date(2026, 11, 20)
+    assert (database_in_environment({}), today_in_environment({})) == (None, None)
+    with pytest.raises(ConfigurationError, match="no date"):
+        today_in_environment({"SIS_CONNECT_TODAY": "tomorrow"})
