@@ -191,16 +191,6 @@ async def test_siblings_with_one_id_who_both_come_are_two(desk: Desk) -> None:
     assert "twin" in await desk.roster("students")
 
 
-async def test_where_all_ids_changed_all_are_held(desk: Desk) -> None:
-    desk.settings = {"absence_grace": 0}
-    many = [{"state_id": f"9{n:05d}"} for n in range(600)]
-    desk.sis.put("students", *[student(f"s{n}", ids=ids) for n, ids in enumerate(many)])
-    await desk.sync()
-    desk.sis.put("students", *[student(f"t{n}", ids=ids) for n, ids in enumerate(many)])
-    report = await desk.sync()
-    assert report.held["students"] == {"create": 600, "withdraw": 600}
-
-
 # -- what a person decides ---------------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,8 @@ def combine(parts: Sequence[Values]) -> dict[str, Any]:
 
 
 def _united(known: Any, value: Any) -> Any:
+    if known == value:
+        return known  # in the order in which the SIS tells it
     union = _listed(known) + [item for item in _listed(value) if item not in _listed(known)]
     single = len(union) == 1 and not isinstance(known, list) and not isinstance(value, list)
     return union[0] if single else sorted(union, key=str)

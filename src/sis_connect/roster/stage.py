@@ -19,6 +19,7 @@ from sis_connect.provider import DONE, InvalidRow, Page, Stream
 from sis_connect.records import Record, on_request
 from sis_connect.roster.fetch import StreamRead, Verdict
 from sis_connect.roster.fingerprints import Fingerprints, every, fingerprint, seed_of
+from sis_connect.roster.overlap import latest_word
 from sis_connect.roster.snapshot import NOTHING, OpenStream, Parsed, StreamResult, Written, checkpoint_of, page_hash, restore
 from sis_connect.roster.staged_rows import END, StagedRows, collect
 from sis_connect.store.lease import Lease, check_fence
@@ -32,24 +33,22 @@ CHECKPOINT_SECONDS = 2.0
 RESUMABLE_SECONDS = 600.0
 
 
+#: Rows that cannot be read. One expression, since the database looks up one quickly, and two together slowly.
+_BAD = "(SELECT stream_id || ' ' || key FROM sis_quarantine WHERE integration_id = :i AND stream_id <> 0)"
 #: Records that did not come, or came in a row that cannot be read, and in no other row: few, so that counting stays quick.
 _NOT_READ = (
-    "WITH bad AS MATERIALIZED (SELECT stream_id, key FROM sis_quarantine WHERE integration_id = :i AND stream_id <> 0), "
-    "doubtful AS MATERIALIZED (SELECT kind, sis_id FROM sis_staged WHERE integration_id = :i AND missing_pulls > 0 UNION "
-    "SELECT s.kind, s.sis_id FROM bad CROSS JOIN sis_staged s ON s.stream_id = bad.stream_id AND s.key = bad.key), "
+    "WITH doubtful AS MATERIALIZED (SELECT kind, sis_id FROM sis_staged WHERE integration_id = :i AND missing_pulls > 0 UNION "
+    "SELECT s.kind, s.sis_id FROM sis_quarantine q CROSS JOIN sis_staged s ON s.stream_id = q.stream_id AND s.key = q.key "
+    "WHERE q.integration_id = :i), "
     "good AS (SELECT DISTINCT d.kind, d.sis_id FROM doubtful d CROSS JOIN sis_staged g ON g.integration_id = :i "
-    "AND g.kind = d.kind AND g.sis_id = d.sis_id LEFT JOIN bad ON bad.stream_id = g.stream_id AND bad.key = g.key "
-    "WHERE g.missing_pulls = 0 AND bad.key IS NULL) "
+    "AND g.kind = d.kind AND g.sis_id = d.sis_id "
+    f"WHERE g.missing_pulls = 0 AND g.stream_id || ' ' || g.key NOT IN {_BAD}) "
     "SELECT kind, COUNT(*) AS n FROM (SELECT kind, sis_id FROM doubtful EXCEPT SELECT kind, sis_id FROM good) GROUP BY kind"
 )
-
-
 #: Records that came from some streams, in a row that can be read.
 _READ = (
-    "WITH bad AS MATERIALIZED (SELECT stream_id, key FROM sis_quarantine WHERE integration_id = :i AND stream_id <> 0) "
     "SELECT s.kind, COUNT(DISTINCT s.sis_id) AS n FROM json_each(:streams) j CROSS JOIN sis_staged s ON s.stream_id = j.value "
-    "LEFT JOIN bad ON bad.stream_id = s.stream_id AND bad.key = s.key "
-    "WHERE s.missing_pulls = 0 AND bad.key IS NULL GROUP BY s.kind"
+    f"WHERE s.missing_pulls = 0 AND s.stream_id || ' ' || s.key NOT IN {_BAD} GROUP BY s.kind"
 )
 
 
@@ -117,6 +116,7 @@ class Staging:
         )
         async with self._store.write() as connection:
             await check_fence(connection, self._lease)
+            await latest_word(connection, self._integration, self.results)
             await connection.execute(text(forget), {"i": self._integration})
 
     async def count_records(self) -> dict[str, int]:

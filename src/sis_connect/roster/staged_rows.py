@@ -33,7 +33,10 @@ _STAGED = (
     "id", "integration_id", "stream_id", "key", "part", "kind", "sis_id", "fingerprint", "raw_hash", "document", "updated_at",
 )  # fmt: skip
 #: All records of the source row that a staged row belongs to.
-_SAME_ROW = "(stream_id, key) IN (SELECT stream_id, key FROM sis_staged WHERE id = ?)"
+_SAME_ROW = (
+    "id IN (SELECT part.id FROM sis_staged row JOIN sis_staged part ON part.stream_id = row.stream_id AND part.key = row.key "
+    "WHERE row.id = ?)"
+)
 _UPSERT = (
     "(stream_id, key, part) DO UPDATE SET kind = excluded.kind, sis_id = excluded.sis_id, fingerprint = excluded.fingerprint, "
     "raw_hash = excluded.raw_hash, document = excluded.document, updated_at = excluded.updated_at, "
@@ -59,10 +62,19 @@ class StagedRows:
         else:
             await self._compare(connection, stream, good)
         await self._quarantine(connection, stream, bad)
-        healed = [(self._integration, stream.id, key) for key in good if key in stream.waiting or key in stream.bad]
+        healed = [key for key in good if key in stream.waiting or key in stream.bad]
         stream.bad.difference_update(good)
         stream.unstaged.difference_update(good)
-        await run_many(connection, "DELETE FROM sis_quarantine WHERE integration_id = ? AND stream_id = ? AND key = ?", healed)
+        await self._release(connection, stream, healed)
+
+    async def _release(self, connection: AsyncConnection, stream: OpenStream, keys: Collection[str]) -> None:
+        """Let rows out of quarantine."""
+        if keys:
+            release = (
+                "DELETE FROM sis_quarantine WHERE integration_id = ? AND stream_id = ? "
+                "AND key IN (SELECT value FROM json_each(?))"
+            )
+            await connection.exec_driver_sql(release, (self._integration, stream.id, json.dumps(list(keys))))
 
     async def _insert(self, connection: AsyncConnection, stream: OpenStream, rows: Collection[Parsed]) -> None:
         last = int((await connection.execute(text("SELECT COALESCE(MAX(id), 0) FROM sis_staged"))).scalar_one())
@@ -189,8 +201,7 @@ class StagedRows:
         prints: tuple[memoryview, memoryview] | tuple[None, None] = (None, None)
         if verdict.complete:
             await self._miss(connection, stream)
-            gone = [(self._integration, stream.id, key) for key in stream.waiting - stream.bad]
-            await run_many(connection, "DELETE FROM sis_quarantine WHERE integration_id = ? AND stream_id = ? AND key = ?", gone)
+            await self._release(connection, stream, stream.waiting - stream.bad)
             size = len(stream.known) + stream.added
             if size > _WORTH_KEEPING and (stream.dirty or not stream.kept):
                 prints = (await collect(connection, stream.id, size)).dump()

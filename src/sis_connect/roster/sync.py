@@ -139,6 +139,9 @@ class Synchroniser:
     async def _read_and_plan(self, report: SyncReport, lease: Lease, request: Request) -> Planner | None:
         kinds = kinds_to_read(self.info, request.kinds)
         staging = await self._read(report, lease, request, kinds)
+        if request.scope.students is not None:
+            # What the provider can tell of one student is all that such a read is about.
+            kinds = tuple(kind for kind in kinds if any(kind in result.kinds for result in staging.results))
         judge_pull(report, staging, kinds)
         await count_records(report, staging, self.info.capabilities, kinds)
         report.quarantined = await self._waiting()
