@@ -15,7 +15,7 @@ from sis_connect.clock import SystemClock
 from sis_connect.errors import (
     SISError,
 )
-from sis_connect.tokens.token_manager import AccessToken
+from sis_connect.tokens.token import AccessToken
 from sis_connect.transport.http import Transport
 from sis_connect.transport.rate_limit import unlimited
 

@@ -18,7 +18,7 @@ from sis_connect.errors import (
     SISError,
     UnexpectedResponse,
 )
-from sis_connect.tokens.token_manager import StoredToken
+from sis_connect.tokens.token import StoredToken
 from sis_connect.transport.answers import Response
 from sis_connect.transport.oauth import DEFAULT_LIFETIME, ClientCredentials, read_token, token_request
 

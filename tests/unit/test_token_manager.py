@@ -14,7 +14,8 @@ from sis_connect.errors import AuthenticationError, ConfigurationError, NetworkE
 from sis_connect.store.sql import Store, open_engine
 from sis_connect.store.tables import metadata, oauth_token
 from sis_connect.store.token_store import SQLTokenStore
-from sis_connect.tokens.token_manager import AccessToken, MemoryTokenStore, StoredToken, TokenManager
+from sis_connect.tokens.token import AccessToken, StoredToken
+from sis_connect.tokens.token_manager import MemoryTokenStore, TokenManager
 from sis_connect.tokens.vault import Vault, new_key
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from sis_connect.clock import Clock
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import oauth_token
-from sis_connect.tokens.token_manager import AccessToken, StoredToken
+from sis_connect.tokens.token import AccessToken, StoredToken
 from sis_connect.tokens.vault import Vault
 
 _FIELD = "access token"

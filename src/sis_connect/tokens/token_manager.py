@@ -5,54 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 from pydantic import SecretStr
 
 from sis_connect.clock import Clock
 from sis_connect.errors import AuthenticationError, SISError
+from sis_connect.tokens.token import StoredToken
 
 _log = logging.getLogger(__name__)
 
-#: A token is renewed when this much of its life is left, or a quarter of it, whichever is less.
-RENEW_BEFORE = timedelta(seconds=600)
 #: After a renewal in advance has failed, and after the server insisted on a refused token: do not ask again for so long.
 COOL_DOWN = timedelta(seconds=60)
-
-
-class AccessToken(SecretStr):
-    """An access token: neither printed nor pickled. `get_secret_value()` is for the one place that sends it."""
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("an access token is not pickled or copied")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredToken:
-    """A token and its life. `expires_at` is `None` where the server did not say: it is used until it is refused."""
-
-    access_token: AccessToken = field(repr=False)
-    obtained_at: datetime
-    expires_at: datetime | None
-    token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
-
-    @property
-    def lifetime(self) -> timedelta | None:
-        """How long it lives from when it was handed out."""
-        return None if self.expires_at is None else self.expires_at - self.obtained_at
-
-    def expired(self, now: datetime) -> bool:
-        """Whether it is of no use any more."""
-        return self.expires_at is not None and now >= self.expires_at
-
-    def due(self, now: datetime, *, renews_early: bool) -> bool:
-        """Whether it should be renewed. Where the server hands out the same token until it expires, that is only then."""
-        if self.expires_at is None or self.lifetime is None:
-            return False
-        ahead = min(RENEW_BEFORE, self.lifetime / 4) if renews_early else timedelta()
-        return now >= self.expires_at - ahead
 
 
 class TokenSource(Protocol):

@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6749.parameters import prepare_token_request  # type: ign
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from sis_connect.errors import AuthenticationError, SISError, UnexpectedResponse
-from sis_connect.tokens.token_manager import AccessToken, StoredToken
+from sis_connect.tokens.token import AccessToken, StoredToken
 from sis_connect.transport.addresses import origin_of, safe_base
 from sis_connect.transport.answers import ErrorReader, Response, as_json, fault
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sis_connect.clock import Clock
 from sis_connect.errors import RequestTimedOut
-from sis_connect.tokens.token_manager import StoredToken
+from sis_connect.tokens.token import StoredToken
 from sis_connect.transport.answers import Response
 from sis_connect.transport.http import Call, Request, Wire
 from sis_connect.transport.oauth import ClientCredentials, read_token, token_request
