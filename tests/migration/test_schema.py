@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
 from sis_connect.errors import StorageError
+from sis_connect.store import migrations
 from sis_connect.store.migrations import VERSION_TABLE, upgrade
 from sis_connect.store.sql import open_engine
 from sis_connect.store.tables import metadata
@@ -35,6 +38,13 @@ def described(connection: Connection) -> dict[str, object]:
     return {"tables": tables, "triggers": [tuple(row) for row in triggers], "clustered": [tuple(row) for row in clustered]}
 
 
+def migrate(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
 def made_afresh(connection: Connection) -> None:
     metadata.create_all(connection)
     create_triggers(connection)
@@ -49,6 +59,22 @@ async def test_migrated_equals_fresh(tmp_path: Path) -> None:
         assert await one.run_sync(described) == await other.run_sync(described)
     await migrated.dispose()
     await fresh.dispose()
+
+
+async def test_a_database_of_the_first_release_keeps_what_it_holds(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'roster.db'}")
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate, "0001")
+        await connection.execute(
+            text(
+                "INSERT INTO sis_oauth_token (integration_id, sealed, expires_at) VALUES (1, x'00', '2026-11-22T08:00:00+00:00')"
+            )
+        )
+    await upgrade(engine)
+    async with engine.connect() as connection:
+        kept = await connection.execute(text("SELECT sealed, expires_at, state, due_at, grant_type FROM sis_oauth_token"))
+        assert kept.all() == [(b"\0", "2026-11-22T08:00:00+00:00", "active", None, None)]
+    await engine.dispose()
 
 
 async def test_upgrading_twice_changes_nothing(tmp_path: Path) -> None:

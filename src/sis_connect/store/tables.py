@@ -63,8 +63,14 @@ integration = Table(
     Column("policy", Text),
     Column("created_at", Text, nullable=False),
     Column("removed_at", Text),
+    Column("former_secret", LargeBinary),
+    Column("password", LargeBinary),
+    Column("former_secret_at", Text),
+    Column("discovered", Text),
 )
 
+#: `state` is `active`, `failing` (a renewal failed, the next one is tried at `next_try_at`), `broken` (only a person can help)
+#: or `revoked` (given back by us). `due_at` is when to renew, `last_error` what went wrong, in words that are safe to show.
 oauth_token = Table(
     "sis_oauth_token",
     metadata,
@@ -75,6 +81,25 @@ oauth_token = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("state", Text, nullable=False, server_default="active"),
     Column("updated_at", Text),
+    Column("grant_type", Text),
+    Column("scope", Text),
+    Column("due_at", Text, index=True),
+    Column("renewed_at", Text),
+    Column("next_try_at", Text),
+    Column("last_error", Text),
+)
+
+#: An authorisation that was begun and not finished yet. The digests are those of the `state` that was sent along and of the
+#: session of whoever began it; what has to be remembered until the answer comes is sealed.
+pending_authorization = Table(
+    "sis_pending_authorization",
+    metadata,
+    Column("state_digest", Text, primary_key=True),
+    _integration(index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("session_digest", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("expires_at", Text, nullable=False),
 )
 
 operation = Table(
