@@ -169,12 +169,7 @@ staged = Table(
     Column("missing_since", Text),
     UniqueConstraint("stream_id", "key", "part"),
     Index("ix_sis_staged_record", "integration_id", "kind", "sis_id"),
-    Index(
-        "ix_sis_staged_missing",
-        "integration_id",
-        sqlite_where=text("missing_pulls > 0"),
-        postgresql_where=text("missing_pulls > 0"),
-    ),
+    Index("ix_sis_staged_missing", "integration_id", **_where("missing_pulls > 0")),
 )
 
 #: Identifiers by which other records refer to this one.
@@ -348,13 +343,7 @@ def _mapping(kind: Kind) -> Table:
         Column("base_local", Text),
         Column("due", Text),
         Column("changed_at", Text, nullable=False),
-        Index(
-            f"ix_sis_{_SINGULAR[kind]}_mapping_due",
-            "integration_id",
-            "due",
-            sqlite_where=text("due IS NOT NULL"),
-            postgresql_where=text("due IS NOT NULL"),
-        ),
+        Index(f"ix_sis_{_SINGULAR[kind]}_mapping_due", "integration_id", "due", **_where("due IS NOT NULL")),
         sqlite_with_rowid=False,
     )
 
@@ -394,12 +383,7 @@ def _roster(kind: Kind) -> Table:
         Column("revision", Integer, nullable=False, server_default="1"),
         Column("edited_at", Text),
         UniqueConstraint("integration_id", "sis_id"),
-        Index(
-            f"ix_roster_{kind}_edited",
-            "integration_id",
-            sqlite_where=text("edited_at IS NOT NULL"),
-            postgresql_where=text("edited_at IS NOT NULL"),
-        ),
+        Index(f"ix_roster_{kind}_edited", "integration_id", **_where("edited_at IS NOT NULL")),
     )
 
 
