@@ -13,6 +13,7 @@ from sqlalchemy import insert, text, update
 from sis_connect import audit
 from sis_connect.clock import Clock
 from sis_connect.errors import ConflictError, SISError, StorageError
+from sis_connect.roster.collecting import seldom_collecting
 from sis_connect.roster.report import Meter, SyncReport
 from sis_connect.store.lease import Lease, hold_lease
 from sis_connect.store.sql import Store
@@ -50,7 +51,8 @@ class Operations:
             ) as lease:
                 await self._open(report, type_, actor)
                 try:
-                    await work(report, lease)
+                    with seldom_collecting():
+                        await work(report, lease)
                 except SISError as error:
                     self._fail(report, error)
                 except BaseException:
