@@ -19,7 +19,9 @@ def raw(*names: object) -> list[bytes]:
 
 def known(rows: list[bytes]) -> Fingerprints:
     """Rows of the last read, with ids 10, 20, 30 and so on."""
-    return Fingerprints.collect((10 * number, fingerprint(row, SEED)) for number, row in enumerate(rows, start=1))
+    fingerprints = Fingerprints()
+    fingerprints.extend((10 * number, fingerprint(row, SEED)) for number, row in enumerate(rows, start=1))
+    return fingerprints
 
 
 def sifted(fingerprints: Fingerprints, rows: list[bytes], pages: int = 1) -> list[bytes]:
@@ -93,8 +95,9 @@ def test_what_is_sifted_carries_the_fingerprint_that_it_is_known_by_next_time() 
 
 
 def test_fingerprints_are_kept_and_loaded_as_they_were() -> None:
-    prints, row_ids = (bytes(part) for part in known(LETTERS).dump())
-    loaded = Fingerprints.load(prints, row_ids)
+    loaded = Fingerprints()
+    for portion in known(LETTERS).portions():
+        loaded.take(*portion)
     assert len(loaded) == len(LETTERS)
     assert gone(loaded) == list(range(10, 270, 10))
     assert sifted(loaded, LETTERS) == []
@@ -125,7 +128,47 @@ def test_a_row_that_was_parsed_is_marked_by_its_id_once() -> None:
 
 def test_rows_can_be_taken_in_portion_by_portion() -> None:
     whole = [(10 * number, fingerprint(row, SEED)) for number, row in enumerate(LETTERS, start=1)]
-    fingerprints = Fingerprints.collect(whole[:7])
+    fingerprints = Fingerprints()
+    fingerprints.extend(whole[:7])
     fingerprints.extend(whole[7:])
     assert sifted(fingerprints, LETTERS) == []
     assert gone(fingerprints) == []
+
+
+def test_rows_of_a_long_stream_are_kept_in_several_portions_in_their_order() -> None:
+    many = [(number, number * 7) for number in range(1, 150_001)]
+    fingerprints, loaded = Fingerprints(), Fingerprints()
+    fingerprints.extend(many)
+    portions = list(fingerprints.portions())
+    for portion in portions:
+        loaded.take(*portion)
+    assert len(portions) == 3
+    assert len(loaded) == 150_000
+    assert loaded.last_id == 150_000
+    assert all(loaded.mark(number) for number in (1, 65_536, 65_537, 150_000))
+
+
+def test_rows_that_were_added_are_kept_behind_the_known_ones_in_the_order_they_came() -> None:
+    fingerprints = known(LETTERS)
+    new = raw("new", "newer")
+    assert sifted(fingerprints, [*LETTERS, *new]) == new
+    for row_id, row in zip((900, 800), new, strict=True):  # ids need not follow the order
+        fingerprints.add(row_id, fingerprint(row, SEED))
+    assert fingerprints.added_count == 2
+    loaded = Fingerprints()
+    for portion in fingerprints.portions():
+        loaded.take(*portion)
+    assert sifted(loaded, [*LETTERS, *new]) == []
+    assert gone(loaded) == []
+
+
+def test_a_changed_row_keeps_its_place_and_is_recognised_next_time() -> None:
+    fingerprints, changed = known(LETTERS), raw("changed")
+    rows = [*LETTERS[:5], *changed, *LETTERS[6:]]
+    assert sifted(fingerprints, rows) == changed
+    assert fingerprints.mark(60, fingerprint(changed[0], SEED))
+    loaded = Fingerprints()
+    for portion in fingerprints.portions():
+        loaded.take(*portion)
+    assert sifted(loaded, rows) == []
+    assert gone(loaded) == []

@@ -8,13 +8,13 @@ built only then. Some 20 bytes a row, whatever the size of the district.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from xxhash import xxh3_64_intdigest, xxh32_intdigest
 
 _MASK = (1 << 63) - 1  # databases have signed integers
 _LOOK_AHEAD = 8
+_PORTION = 65_536
 
 
 def seed_of(mapping_version: str) -> int:
@@ -42,22 +42,38 @@ class Fingerprints:
         self._seen = bytearray(seen) if seen is not None else bytearray(len(self._prints))
         self._seen.extend(bytes(len(self._prints) - len(self._seen)))
         self._next = 0
-        self._table: array[int] | None = None
+        self._added = array("q"), array("q")
+        self._by_print: array[int] | None = None
+        self._by_id: array[int] | None = None
 
     def __len__(self) -> int:
         return len(self._prints)
 
-    @classmethod
-    def load(cls, prints: bytes | memoryview, row_ids: bytes | memoryview, seen: bytes | None = None) -> Fingerprints:
-        """From what `dump` wrote."""
-        restored = array("q"), array("q")
-        restored[0].frombytes(prints)
-        restored[1].frombytes(row_ids)
-        return cls(*restored, seen=seen)
+    def take(self, prints: bytes, row_ids: bytes) -> None:
+        """Take in a portion of what the last read left, as rows not seen yet."""
+        self._prints.frombytes(prints)
+        self._row_ids.frombytes(row_ids)
+        self._seen.extend(bytes(len(self._prints) - len(self._seen)))
 
-    def dump(self) -> tuple[memoryview, memoryview]:
-        """Fingerprints and row ids as buffers, for the store: not copied, since they are the largest things in memory."""
-        return memoryview(self._prints), memoryview(self._row_ids)
+    def portions(self) -> Iterator[tuple[bytes, bytes]]:
+        """All rows, with those that this read has added, as `take` wants them: piece by piece, since they may be many."""
+        prints, row_ids = self._added
+        if not self._prints:
+            self._prints, self._row_ids = prints, row_ids  # not copied: after a first read it is all there is
+        else:
+            self._prints.extend(prints)
+            self._row_ids.extend(row_ids)
+        self._seen.extend(b"\x01" * (len(self._prints) - len(self._seen)))
+        self._added = array("q"), array("q")
+        self._by_print = self._by_id = None
+        for start in range(0, len(self._prints), _PORTION):
+            piece = slice(start, start + _PORTION)
+            yield self._prints[piece].tobytes(), self._row_ids[piece].tobytes()
+
+    @property
+    def last_id(self) -> int:
+        """The highest id of a row; 0 where there is none."""
+        return max(self._row_ids, default=0)
 
     def resumed(self, seen: bytes) -> Fingerprints:
         """The same rows, for a read that goes on: `seen` as it was; what was added since has been seen."""
@@ -65,8 +81,8 @@ class Fingerprints:
 
     def was_seen(self, row_id: int) -> bool:
         """Whether the row with this id has been seen."""
-        position = bisect_left(self._row_ids, row_id)
-        return position < len(self._row_ids) and self._row_ids[position] == row_id and bool(self._seen[position])
+        position = self._position(row_id)
+        return position >= 0 and bool(self._seen[position])
 
     @property
     def seen(self) -> bytes:
@@ -106,35 +122,40 @@ class Fingerprints:
                 return ahead
         if not prints:
             return -1
-        table = self._table if self._table is not None else self._build()
-        mask = len(table) - 1
-        slot = print_ & mask
-        while table[slot]:
-            if prints[table[slot] - 1] == print_:
-                return table[slot] - 1
-            slot = (slot + 1) & mask
-        return -1
+        if self._by_print is None:
+            self._by_print = _table(prints)
+        return next((index for index in _probe(self._by_print, print_) if prints[index] == print_), -1)
 
-    def _build(self) -> array[int]:
-        size = 8
-        while size < 2 * len(self._prints):
-            size *= 2
-        table, mask = array("I", bytes(4 * size)), size - 1
-        for index, print_ in enumerate(self._prints):
-            slot = print_ & mask
-            while table[slot]:
-                slot = (slot + 1) & mask
-            table[slot] = index + 1
-        self._table = table
-        return table
+    def _position(self, row_id: int) -> int:
+        """Where the row with this id stands; -1 where it is not of the last read."""
+        if not self._row_ids:
+            return -1
+        if self._by_id is None:
+            self._by_id = _table(self._row_ids)
+        return next((index for index in _probe(self._by_id, row_id) if self._row_ids[index] == row_id), -1)
 
-    def mark(self, row_id: int) -> bool:
-        """Mark the row with this id as seen. False where it is not of the last read, or has been seen already."""
-        position = bisect_left(self._row_ids, row_id)
-        if position == len(self._row_ids) or self._row_ids[position] != row_id or self._seen[position]:
+    def mark(self, row_id: int, print_: int | None = None) -> bool:
+        """Mark the row with this id as seen, now with another fingerprint.
+
+        False where it is not of the last read, or has been seen already.
+        """
+        position = self._position(row_id)
+        if position < 0 or self._seen[position]:
             return False
         self._seen[position] = 1
+        if print_ is not None:
+            self._prints[position] = print_
         return True
+
+    def add(self, row_id: int, print_: int) -> None:
+        """Note a row that is new in this read, in the source's order. It is looked for only in the next one."""
+        self._added[0].append(print_)
+        self._added[1].append(row_id)
+
+    @property
+    def added_count(self) -> int:
+        """How many rows were added."""
+        return len(self._added[0])
 
     def unseen(self) -> Iterator[int]:
         """The ids of rows that have not come back."""
@@ -150,9 +171,25 @@ class Fingerprints:
             self._prints.append(print_)
         self._seen.extend(bytes(len(self._prints) - len(self._seen)))
 
-    @classmethod
-    def collect(cls, pairs: Iterable[tuple[int, int]]) -> Fingerprints:
-        """From (row id, fingerprint) pairs in ascending order of id."""
-        known = cls()
-        known.extend(pairs)
-        return known
+
+def _table(values: array[int]) -> array[int]:
+    """A hash table of positions, open addressing: position + 1 in each slot that is taken."""
+    size = 8
+    while size < 2 * len(values):
+        size *= 2
+    table, mask = array("I", bytes(4 * size)), size - 1
+    for index, value in enumerate(values):
+        slot = value & mask
+        while table[slot]:
+            slot = (slot + 1) & mask
+        table[slot] = index + 1
+    return table
+
+
+def _probe(table: array[int], value: int) -> Iterator[int]:
+    """The positions that may hold a value."""
+    mask = len(table) - 1
+    slot = value & mask
+    while table[slot]:
+        yield table[slot] - 1
+        slot = (slot + 1) & mask

@@ -38,9 +38,12 @@ _INTO_THE_WIDE = (
     f"WHERE stream_id = :narrow AND key IN ({_READ}) ON CONFLICT (stream_id, key, part) DO UPDATE SET kind = excluded.kind, "
     "sis_id = excluded.sis_id, fingerprint = 0, raw_hash = 0, document = excluded.document, updated_at = excluded.updated_at, "
     "missing_pulls = 0, missing_since = NULL",
-    "UPDATE sis_stream SET fingerprints = NULL, row_ids = NULL WHERE id = :wide",
+    "DELETE FROM sis_fingerprint WHERE stream_id = :wide",
 )
-_OUT_OF_THE_NARROW = (f"DELETE FROM sis_staged WHERE stream_id = :narrow AND key IN ({_BOTH})",)
+_OUT_OF_THE_NARROW = (
+    f"DELETE FROM sis_staged WHERE stream_id = :narrow AND key IN ({_BOTH})",
+    "DELETE FROM sis_fingerprint WHERE stream_id = :narrow",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ class OpenStream:
 
     `first` says that it never proved complete: then all its rows become candidates at its end, which is quicker than one by one.
     `added` counts keys that were not staged before, `bad` holds those that cannot be read, `unstaged` those that never could, and
-    `nameless` stands for rows without a key.
+    `nameless` stands for rows without a key. `kept` says that fingerprints of the last read are in the store, `dirty` that they
+    are no longer right.
     """
 
     id: int

@@ -21,7 +21,7 @@ from sis_connect.roster.fetch import StreamRead, Verdict
 from sis_connect.roster.fingerprints import Fingerprints, every, fingerprint, seed_of
 from sis_connect.roster.overlap import latest_word
 from sis_connect.roster.snapshot import NOTHING, OpenStream, Parsed, StreamResult, Written, checkpoint_of, page_hash, restore
-from sis_connect.roster.staged_rows import END, StagedRows, collect
+from sis_connect.roster.staged_rows import END, StagedRows, remembered
 from sis_connect.store.lease import Lease, check_fence
 from sis_connect.store.sql import Store, run_many
 
@@ -201,9 +201,9 @@ class Staging:
             row = (await connection.execute(query, values)).one_or_none()
             if row is None:
                 return OpenStream(0, read, Fingerprints(), page.kinds, page.school)
-            kept = row.fingerprints is not None and row.state == "complete"
-            known = Fingerprints.load(row.fingerprints, row.row_ids) if kept else await collect(connection, row.id, row.rows)
+            known, kept = await remembered(connection, row)
             stream = OpenStream(row.id, read, known, page.kinds, page.school, fresh=len(known) == 0, kept=kept)
+            stream.dirty = row.state != "complete"  # an interrupted read may have added what was not kept
             stream.first = row.complete_at is None
             values = {"i": self._integration, "s": row.id}
             if row.has_missing:

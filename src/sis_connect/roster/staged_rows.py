@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -22,12 +22,11 @@ from sis_connect.store.sql import chunks, run_many, write_many
 
 #: Above this size a stream's rows are found by walking the table, below by the index.
 _LARGE = 20_000
-#: Above this size a stream's fingerprints are kept together; smaller ones are as quickly read from the rows.
+#: Above this size a stream's fingerprints are kept together, in the source's order; smaller ones are quickly read from its rows.
 _WORTH_KEEPING = 2_000
 END = (
-    "UPDATE sis_stream SET state = ?, rows = ?, fingerprints = CASE WHEN ? THEN fingerprints ELSE ? END, "
-    "row_ids = CASE WHEN ? THEN row_ids ELSE ? END, complete_at = COALESCE(?, complete_at), "
-    "cursor_at = ?, progress = ?, cursor = NULL, seen = NULL WHERE id = ?"
+    "UPDATE sis_stream SET state = ?, rows = ?, complete_at = COALESCE(?, complete_at), cursor_at = ?, progress = ?, "
+    "cursor = NULL, seen = NULL WHERE id = ?"
 )
 _STAGED = (
     "id", "integration_id", "stream_id", "key", "part", "kind", "sis_id", "fingerprint", "raw_hash", "document", "updated_at",
@@ -76,20 +75,28 @@ class StagedRows:
             )
             await connection.exec_driver_sql(release, (self._integration, stream.id, json.dumps(list(keys))))
 
-    async def _insert(self, connection: AsyncConnection, stream: OpenStream, rows: Collection[Parsed]) -> None:
-        last = int((await connection.execute(text("SELECT COALESCE(MAX(id), 0) FROM sis_staged"))).scalar_one())
-        integration, stream_id = self._integration, stream.id
-        # Ids follow the source's order, by which rows are recognised; inserting in order of keys is what the index likes.
-        numbered = enumerate(((row, part, record) for row in rows for part, record in enumerate(row.records)), start=last + 1)
-        staged = [
-            (
-                number, integration, stream_id, row.key, part, record.kind, record.sis_id, row.fingerprint, row.raw_hash,
-                record.document, record.updated_at,
-            )
-            for number, (row, part, record) in numbered
-        ]  # fmt: skip
-        staged.sort(key=itemgetter(3, 4))
+    async def _insert(
+        self, connection: AsyncConnection, stream: OpenStream, rows: Collection[Parsed], *, known: bool = False
+    ) -> None:
+        """Add rows. `known` says that they were staged before, with fewer records."""
+        # Rows that lie in order of their keys are found with few reads of the disk, which tells where there are many.
+        laid_out = sorted(rows, key=attrgetter("key")) if len(rows) > _WORTH_KEEPING else rows
+        number = int((await connection.execute(text("SELECT COALESCE(MAX(id), 0) FROM sis_staged"))).scalar_one())
+        ids: dict[str, int] = {}
+        staged: list[tuple[Any, ...]] = []
+        for row in laid_out:
+            ids[row.key] = number + 1
+            for part, record in enumerate(row.records):
+                number += 1
+                staged.append(
+                    (
+                        number, self._integration, stream.id, row.key, part, record.kind, record.sis_id, row.fingerprint,
+                        row.raw_hash, record.document, record.updated_at,
+                    )
+                )  # fmt: skip
         await write_many(connection, "sis_staged", _STAGED, staged, conflict=_UPSERT)
+        for row in () if known else rows:
+            stream.known.add(ids[row.key], row.fingerprint)
         if not stream.first:
             await self._nominate(connection, {(record[5], record[6]): "changed" for record in staged})
         await self._identify(connection, [record for row in rows for record in row.records if record.identifiers])
@@ -116,13 +123,14 @@ class StagedRows:
         before = await self._staged(connection, stream, list(rows))
         updates: list[tuple[Any, ...]] = []
         added: list[Parsed] = []
+        widened: list[Parsed] = []
         candidates: dict[tuple[str, str], str] = {}
         for key, row in rows.items():
             old = before.get(key, [])
             if not old:
                 added.append(row)
                 continue
-            stream.known.mark(old[0].id)
+            stream.known.mark(old[0].id, row.fingerprint)
             why = "remapped" if old[0].raw_hash == row.raw_hash else "changed"
             records = [*row.records, *[NOTHING] * (len(old) - len(row.records))]
             for part, record in zip(old, records, strict=False):
@@ -132,8 +140,7 @@ class StagedRows:
                 if (part.kind, part.sis_id, part.document) != (record.kind, record.sis_id, record.document) or part.missing_pulls:
                     candidates[part.kind, part.sis_id] = candidates[record.kind, record.sis_id] = why
             if len(records) > len(old):
-                added.append(Parsed(key, row.fingerprint, row.raw_hash, records))
-                stream.added -= 1
+                widened.append(Parsed(key, row.fingerprint, row.raw_hash, records))
         await run_many(
             connection,
             "UPDATE sis_staged SET kind = ?, sis_id = ?, fingerprint = ?, raw_hash = ?, document = ?, updated_at = ?, "
@@ -143,6 +150,7 @@ class StagedRows:
         stream.added += len(added)
         await self._nominate(connection, candidates)
         await self._insert(connection, stream, added)
+        await self._insert(connection, stream, widened, known=True)
         await self._identify(connection, [record for row in rows.values() for record in row.records])
 
     async def _staged(self, connection: AsyncConnection, stream: OpenStream, keys: list[str]) -> dict[str, list[Row[Any]]]:
@@ -198,27 +206,31 @@ class StagedRows:
             )
             await connection.execute(text(nominate), {"s": stream.id})
         await self._welcome_back(connection, stream)
-        prints: tuple[memoryview, memoryview] | tuple[None, None] = (None, None)
         if verdict.complete:
             await self._miss(connection, stream)
             await self._release(connection, stream, stream.waiting - stream.bad)
-            size = len(stream.known) + stream.added
-            if size > _WORTH_KEEPING and (stream.dirty or not stream.kept):
-                prints = (await collect(connection, stream.id, size)).dump()
+        await self._keep(connection, stream, complete=verdict.complete)
         read, distinct = stream.read, stream.read.distinct
         result = StreamResult(stream.id, read.endpoint, read.context, stream.kinds, stream.school, verdict, distinct, read.error)
         now = self._clock.now().isoformat() if verdict.complete else None
-        still_right = verdict.complete and stream.kept and not stream.dirty
-        values = (
-            "complete" if verdict.complete else "incomplete",
-            distinct,
-            *(still_right, prints[0], still_right, prints[1]),
-            now,
-            now,
-            json.dumps({"kinds": stream.kinds}),
-            stream.id,
-        )
-        return result, values
+        state = "complete" if verdict.complete else "incomplete"
+        return result, (state, distinct, now, now, json.dumps({"kinds": stream.kinds}), stream.id)
+
+    async def _keep(self, connection: AsyncConnection, stream: OpenStream, *, complete: bool) -> None:
+        """Keep the fingerprints of a long stream for its next read. What did not prove complete proves nothing then, either."""
+        if complete and stream.kept and not stream.dirty:
+            return
+        if stream.kept:
+            await connection.execute(text("DELETE FROM sis_fingerprint WHERE stream_id = :s"), {"s": stream.id})
+        size = len(stream.known) + stream.added
+        if not complete or size <= _WORTH_KEEPING:
+            return
+        # A page that came twice was added twice; then only the table knows what there is.
+        whole = stream.known.added_count == stream.added
+        known = stream.known if whole else await collect(connection, stream.id, size)
+        columns = ("stream_id", "portion", "prints", "row_ids")
+        for number, portion in enumerate(known.portions()):
+            await write_many(connection, "sis_fingerprint", columns, [(stream.id, number, *portion)])
 
     async def _welcome_back(self, connection: AsyncConnection, stream: OpenStream) -> None:
         back = [(row_id,) for row_id in stream.missing if stream.known.was_seen(row_id)]
@@ -248,20 +260,42 @@ class StagedRows:
         )
 
 
+async def remembered(connection: AsyncConnection, stream: Row[Any]) -> tuple[Fingerprints, bool]:
+    """The rows of a stream as its last read left them, with what an interrupted one has added; and whether they were kept."""
+    known = Fingerprints()
+    query = text("SELECT prints, row_ids FROM sis_fingerprint WHERE stream_id = :s AND portion = :n")
+    number = 0
+    while stream.rows > _WORTH_KEEPING:
+        portion = (await connection.execute(query, {"s": stream.id, "n": number})).one_or_none()
+        if portion is None:
+            break
+        known.take(portion.prints, portion.row_ids)
+        number += 1
+    if not number:
+        # Of a first read that was interrupted, nobody has counted the rows.
+        return await collect(connection, stream.id, stream.rows if stream.complete_at else _LARGE + 1), False
+    if stream.state == "reading":
+        known.extend(await _after(connection, stream.id, known.last_id))
+    return known, True
+
+
 async def collect(connection: AsyncConnection, stream_id: int, size: int) -> Fingerprints:
-    """The rows of a stream as they are staged, in the order in which they first came."""
+    """The rows of a stream as they are staged, in order of their ids."""
+    known = Fingerprints()
     if size <= _LARGE:
-        query = text("SELECT id, fingerprint FROM sis_staged WHERE stream_id = :s AND part = 0 ORDER BY id")
-        return Fingerprints.collect(tuple(row) for row in await connection.execute(query, {"s": stream_id}))
+        known.extend(await _after(connection, stream_id, 0))
+        return known
     # The plus sign keeps the database from using the stream's index, which would sort all rows for each portion.
     portion = text(
         "SELECT id, fingerprint FROM sis_staged WHERE id > :after AND +stream_id = :s AND part = 0 ORDER BY id LIMIT 20000"
     )
-    pairs: list[tuple[int, int]] = []
-    known = Fingerprints.collect(())
     after = 0
     while rows := (await connection.execute(portion, {"after": after, "s": stream_id})).all():
-        pairs = [(row.id, row.fingerprint) for row in rows]
-        known.extend(pairs)
-        after = pairs[-1][0]
+        known.extend((row.id, row.fingerprint) for row in rows)
+        after = rows[-1].id
     return known
+
+
+async def _after(connection: AsyncConnection, stream_id: int, after: int) -> list[tuple[int, int]]:
+    query = text("SELECT id, fingerprint FROM sis_staged WHERE stream_id = :s AND part = 0 AND id > :after ORDER BY id")
+    return [(row.id, row.fingerprint) for row in await connection.execute(query, {"s": stream_id, "after": after})]

@@ -128,8 +128,7 @@ call_statistic = Table(
     Column("slowest", Float, nullable=False),
 )
 
-#: One endpoint in one context, and how far it has been read. `fingerprints` and `row_ids` are the rows of the last complete read
-#: in the source's order; `cursor`, `seen` and `last_page` let an interrupted read go on.
+#: One endpoint in one context, and how far it has been read. `cursor`, `seen` and `progress` let an interrupted read go on.
 stream = Table(
     "sis_stream",
     metadata,
@@ -140,14 +139,22 @@ stream = Table(
     Column("school", Text),
     Column("state", Text, nullable=False),
     Column("rows", Integer, nullable=False, server_default="0"),
-    Column("fingerprints", LargeBinary),
-    Column("row_ids", LargeBinary),
     Column("complete_at", Text),
     Column("cursor", Text),
     Column("cursor_at", Text),
     Column("seen", LargeBinary),
     Column("progress", Text),
     UniqueConstraint("integration_id", "endpoint", "context"),
+)
+
+#: The rows of a long stream's last complete read, in the source's order and in portions: their fingerprints and their ids.
+fingerprint = Table(
+    "sis_fingerprint",
+    metadata,
+    Column("stream_id", Integer, primary_key=True, autoincrement=False),
+    Column("portion", Integer, primary_key=True, autoincrement=False),
+    Column("prints", LargeBinary, nullable=False),
+    Column("row_ids", LargeBinary, nullable=False),
 )
 
 #: What source rows say: one table row for each record (`part`) that a source row feeds. Where a row feeds none, `kind` is empty.
