@@ -26,7 +26,7 @@ from sis_connect.settings import SISProviderConfig
 from sis_connect.store.lease import BEAT
 from sis_connect.store.sql import Store, open_store
 from sis_connect.store.tables import rosters
-from sis_connect.store.target import BuiltInTarget, from_column
+from sis_connect.store.target import BuiltInTarget, RosterTarget, from_column
 from sis_connect.traffic import Traffic
 
 Row = dict[str, Any]
@@ -241,11 +241,12 @@ class Desk:
     clock: DeskClock
     today: date = TODAY
     settings: Row = field(default_factory=dict)
+    target: RosterTarget = field(default_factory=lambda: BuiltInTarget(1))
 
     def synchroniser(self) -> Synchroniser:
         return Synchroniser(
             store=self.store,
-            target=BuiltInTarget(1),
+            target=self.target,
             integration_id=1,
             integration="lincoln",
             info=self.sis.info,

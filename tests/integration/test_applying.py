@@ -174,17 +174,17 @@ async def test_p4_killed_between_two_batches_the_next_run_ends_in_the_same_state
     desk: Desk, monkeypatch: pytest.MonkeyPatch, batches: int
 ) -> None:
     whole_district(desk)
-    write, left = Applier._batch, batches
+    reach, left = Applier._reach, batches
 
     async def killed(self: Applier, *arguments: object, **options: object) -> object:
         nonlocal left
         left -= 1
         if left < 0:
             raise Killed
-        return await write(self, *arguments, **options)  # type: ignore[arg-type]
+        return await reach(self, *arguments, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Applier, "_batch", killed)
+        patch.setattr(Applier, "_reach", killed)
         patch.setattr(Applier.__init__, "__kwdefaults__", {**(Applier.__init__.__kwdefaults__ or {}), "batch_size": 2})
         with pytest.raises(Killed):
             await desk.sync()
@@ -205,17 +205,17 @@ async def test_p4_killed_between_two_batches_the_next_run_ends_in_the_same_state
 async def test_p4_an_interrupted_plan_goes_on_where_it_was(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     whole_district(desk)
     planned = await desk.plan()
-    close, left = Applier._close, 4
+    reach, left = Applier._reach, 4
 
     async def killed(self: Applier, *arguments: object, **options: object) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise Killed
-        await close(self, *arguments, **options)  # type: ignore[arg-type]
+        await reach(self, *arguments, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Applier, "_close", killed)
+        patch.setattr(Applier, "_reach", killed)
         with pytest.raises(Killed):
             await desk.apply(planned)
     report = await desk.apply(planned)

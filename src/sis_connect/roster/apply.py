@@ -5,7 +5,6 @@ Killed between two batches, the next run decides about the rest anew: what was a
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +19,13 @@ from sis_connect.clock import Clock
 from sis_connect.roster.cases import Case, decode, encode, load
 from sis_connect.roster.documents import Values, flatten, nest
 from sis_connect.roster.merge import Action
+from sis_connect.store.creations import MAPPED, REMEMBER, Creations, Outcome, Write
 from sis_connect.store.lease import Lease, check_fence
 from sis_connect.store.sql import Store, run_many, write_many
 from sis_connect.store.tables import mappings
-from sis_connect.store.target import Outcome, RosterTarget, Write
+from sis_connect.store.target import RosterTarget
 
 BATCH = 4000
-_MAPPED = ("integration_id", "sis_id", "local_id", "status", "school", "base_sis", "base_local", "due", "changed_at")
-_REMEMBER = (
-    "(integration_id, sis_id) DO UPDATE SET local_id = excluded.local_id, status = excluded.status, school = excluded.school, "
-    "base_sis = excluded.base_sis, base_local = excluded.base_local, due = excluded.due, changed_at = excluded.changed_at"
-)
 
 
 class Planned(NamedTuple):
@@ -78,8 +73,11 @@ class Applier:
         steps += [(kind, ("withdraw",)) for kind in reversed(KINDS)]
         reached, after = await self._reached() if hold is None else (0, "")
         for number, (kind, actions) in enumerate(steps):
-            if number >= reached:
-                await self._apply(number, kind, actions, hold, fresh=fresh, after=after if number == reached else "")
+            start = after if number == reached else ""
+            if number >= reached and actions == ("create",):
+                await self._create(number, kind, hold, fresh=fresh, after=start)
+            elif number >= reached:
+                await self._change(number, kind, actions, hold, after=start)
 
     async def _reached(self) -> tuple[int, str]:
         """How far an interrupted run came with this plan."""
@@ -91,70 +89,77 @@ class Applier:
         step, _, after = str(position).partition(":")
         return int(step), after
 
-    async def _apply(
-        self, step: int, kind: Kind, actions: tuple[Action, ...], hold: str | None, *, fresh: bool, after: str
-    ) -> None:
+    async def _change(self, step: int, kind: Kind, actions: tuple[Action, ...], hold: str | None, *, after: str) -> None:
         which = ", ".join(f"'{action}'" for action in actions)
         held = "state = 'held' AND hold_id = :hold" if hold else "state = 'planned'"
         query = text(
-            "SELECT sis_id, action, school, after, document, evidence, source, local, base, due FROM sis_plan_row "
+            f"SELECT {', '.join(Planned._fields)} FROM sis_plan_row "
             f"WHERE plan = :p AND kind = :k AND sis_id > :a AND action IN ({which}) AND {held} ORDER BY sis_id LIMIT :n"
         )
 
-        async def following(after: str) -> list[Planned]:
+        applied = 0
+        while True:
             values = {"p": self.plan, "k": kind, "a": after, "n": self.batch_size, **({"hold": hold} if hold else {})}
-            async with self.store.read() as connection:
-                return [Planned._make(row) for row in (await connection.execute(query, values)).all()]
-
-        async def write(rows: Sequence[Planned]) -> None:
             async with self.store.write() as connection:
                 await check_fence(connection, self.lease)
-                moved = await self._batch(connection, kind, rows, creating=actions == ("create",), fresh=fresh)
+                rows = [Planned._make(row) for row in (await connection.execute(query, values)).all()]
+                if not rows:
+                    return
+                ids, after = [row.sis_id for row in rows], rows[-1].sis_id
+                cases = await load(connection, self.target, self.integration_id, kind, ids, self.today)
+                moved = {row.sis_id for row in rows if _moved_on(row, cases[row.sis_id])}
+                await self._update(connection, kind, [row for row in rows if row.sis_id not in moved], cases)
                 await self._close(connection, kind, rows, moved, held=hold is not None)
                 if hold is None:
-                    position = {"p": self.plan, "at": f"{step}:{rows[-1].sis_id}"}
-                    await connection.execute(text("UPDATE sis_plan SET position = :at WHERE number = :p"), position)
-
-        applied = 0
-        rows = await following(after)
-        while rows:
-            # The next batch is read while this one is written.
-            next_rows, _ = await asyncio.gather(following(rows[-1].sis_id), write(rows))
-            applied, rows = applied + len(rows), next_rows
+                    await self._reach(connection, step, after)
+            applied += len(rows)
             if self.progress:
                 self.progress(kind, applied)
 
-    async def _batch(
-        self, connection: AsyncConnection, kind: Kind, rows: Sequence[Planned], *, creating: bool, fresh: bool
-    ) -> set[str]:
-        """Write one batch. Returns the records that the world has moved on from."""
-        if creating and fresh:
-            return await self._create(connection, kind, rows)
-        ids = [row.sis_id for row in rows]
-        cases = await load(connection, self.target, self.integration_id, kind, ids, self.today)
-        moved = {row.sis_id for row in rows if _moved_on(row, cases[row.sis_id])}
-        still = [row for row in rows if row.sis_id not in moved]
-        if creating:
-            return moved | await self._create(connection, kind, still)
-        await self._update(connection, kind, still, cases)
-        return moved
+    async def _create(self, step: int, kind: Kind, hold: str | None, *, fresh: bool, after: str) -> None:
+        """Create what is new, in runs that never pass through Python unless the target wants them to."""
+        state = "state = 'held' AND hold_id = :hold" if hold else "state = 'planned'"
+        run = text(
+            "SELECT MAX(sis_id), COUNT(*) FROM (SELECT sis_id FROM sis_plan_row WHERE plan = :p AND kind = :k AND sis_id > :a "
+            f"AND action = 'create' AND {state} ORDER BY sis_id LIMIT :n)"
+        )
+        applied = 0
+        while True:
+            values = {"p": self.plan, "k": kind, "a": after, "n": self.batch_size, **({"hold": hold} if hold else {})}
+            async with self.store.write() as connection:
+                await check_fence(connection, self.lease)
+                last, number = (await connection.execute(run, values)).one()
+                if not number:
+                    return
+                creations = Creations(
+                    integration_id=self.integration_id, plan=self.plan, kind=kind, after=after, last=last, hold=hold,
+                    now=self.clock.now().isoformat(),
+                )  # fmt: skip
+                if not fresh:
+                    await self._skip_moved(connection, creations)
+                await self.target.create(connection, creations)
+                created = await creations.close(connection)
+                if hold is None:
+                    await self._reach(connection, step, last)
+            for counts, count in ((self.changes, created), (self.skipped, number - created)):
+                if count:
+                    counts[kind]["create"] += count
+            applied, after = applied + number, last
+            if self.progress:
+                self.progress(kind, applied)
 
-    async def _create(self, connection: AsyncConnection, kind: Kind, rows: Sequence[Planned]) -> set[str]:
-        documents = {row.sis_id: decode(row.document or "{}") for row in rows}
-        outcomes = await self.target.create(connection, kind, [Write(sis_id, "", made) for sis_id, made in documents.items()])
-        now, integration = self.clock.now().isoformat(), self.integration_id
-        remembered = [
-            (
-                integration, row.sis_id, outcomes[row.sis_id].local_id, documents[row.sis_id].get("status", "active"),
-                row.school, row.document, _read_back(outcomes[row.sis_id]), row.due, now,
-            )
-            for row in rows
-            if row.sis_id in outcomes
-        ]  # fmt: skip
-        await write_many(connection, mappings[kind].name, _MAPPED, remembered, conflict=_REMEMBER)
-        # What the target changed as we wrote is what we wrote: no edit of anybody's.
-        await self.target.settle(connection, kind, [sis_id for sis_id, outcome in outcomes.items() if outcome.read_back])
-        return documents.keys() - outcomes.keys()
+    async def _skip_moved(self, connection: AsyncConnection, creations: Creations) -> None:
+        """Leave out the records that the world has moved on from since the plan was made."""
+        query = text(f"SELECT {', '.join(Planned._fields)} FROM sis_plan_row p WHERE {creations.planned}")
+        rows = [Planned._make(row) for row in (await connection.execute(query, creations.values)).all()]
+        ids = [row.sis_id for row in rows]
+        cases = await load(connection, self.target, self.integration_id, creations.kind, ids, self.today)
+        await creations.leave_out(connection, [row.sis_id for row in rows if _moved_on(row, cases[row.sis_id])])
+
+    async def _reach(self, connection: AsyncConnection, step: int, sis_id: str) -> None:
+        """Note how far this plan has been applied."""
+        position = text("UPDATE sis_plan SET position = :at WHERE number = :p")
+        await connection.execute(position, {"p": self.plan, "at": f"{step}:{sis_id}"})
 
     async def _update(self, connection: AsyncConnection, kind: Kind, rows: Sequence[Planned], cases: dict[str, Case]) -> None:
         writes, agreed = [], []
@@ -180,7 +185,7 @@ class Applier:
                     None if same else encode(base_local).decode(), row.due, now,
                 )
             )  # fmt: skip
-        await write_many(connection, mappings[kind].name, _MAPPED, remembered, conflict=_REMEMBER)
+        await write_many(connection, mappings[kind].name, MAPPED, remembered, conflict=REMEMBER)
         await self.target.settle(connection, kind, agreed)
 
     def _base_local(self, row: Planned, case: Case, changes: Values, outcome: Outcome | None) -> Values:
@@ -219,10 +224,6 @@ class Applier:
 def _moved_on(row: Planned, case: Case) -> bool:
     """Whether S, L or a base is no longer what the plan was made on."""
     return (row.source, row.local, row.base) != (case.source_witness, case.local_witness, case.base_witness)
-
-
-def _read_back(outcome: Outcome) -> str | None:
-    return encode(outcome.read_back).decode() if outcome.read_back is not None else None
 
 
 def _stands(document: Values, changes: Values, outcome: Outcome | None) -> dict[str, Any]:

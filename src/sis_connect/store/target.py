@@ -7,20 +7,19 @@ committed together; another one may ignore it, and must then bear being asked fo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import Kind
-from sis_connect.store.sql import run_many, write_many
+from sis_connect.store.creations import Creations, Document, Outcome, Write
+from sis_connect.store.sql import run_many
 from sis_connect.store.tables import BOOLEAN_FIELDS, JSON_FIELDS, mappings, roster_fields
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +32,6 @@ class LocalRow:
     version: str
 
 
-class Write(NamedTuple):
-    """Fields to write to one row. `local_id` is empty where the row is to be created."""
-
-    sis_id: str
-    local_id: str
-    fields: Document
-
-    def __repr__(self) -> str:
-        return f"<Write: {len(self.fields)} fields>"
-
-
-class Outcome(NamedTuple):
-    """What a write came to: the row's id, and what the target reads back where that differs from what was written."""
-
-    local_id: str
-    read_back: Document | None = None
-
-    def __repr__(self) -> str:
-        return f"<Outcome: {self.local_id}>"
-
-
 class RosterTarget(Protocol):
     """Where a roster is kept."""
 
@@ -61,8 +39,8 @@ class RosterTarget(Protocol):
         """The rows of these records, by `sis_id`; those that are not there are left out."""
         ...
 
-    async def create(self, connection: AsyncConnection, kind: Kind, writes: Sequence[Write]) -> dict[str, Outcome]:
-        """Create rows. A record that has a row already is left out of the answer, and its row as it is."""
+    async def create(self, connection: AsyncConnection, creations: Creations) -> None:
+        """Create rows and remember them. A record that has a row already is left out, and its row as it is."""
         ...
 
     async def update(self, connection: AsyncConnection, kind: Kind, writes: Sequence[Write]) -> dict[str, Outcome]:
@@ -123,30 +101,29 @@ class BuiltInTarget:
         query = text(f"SELECT EXISTS (SELECT 1 FROM roster_{kind} WHERE integration_id = :i)")
         return bool((await connection.execute(query, {"i": self._integration})).scalar())
 
-    async def create(self, connection: AsyncConnection, kind: Kind, writes: Sequence[Write]) -> dict[str, Outcome]:
-        fields = [(name, name in JSON_FIELDS) for name in roster_fields(kind)]
-        there = await self._present(connection, kind, [write.sis_id for write in writes])
-        new = [write for write in writes if write.sis_id not in there]
-        # The transaction holds the write lock, so the ids that follow the last one are ours.
-        last = int((await connection.execute(text(f"SELECT COALESCE(MAX(id), 0) FROM roster_{kind}"))).scalar_one())
-        rows = [
-            (
-                last + number,
-                self._integration,
-                write.sis_id,
-                *[to_column(name, write.fields.get(name)) if json else write.fields.get(name) for name, json in fields],
-            )
-            for number, write in enumerate(new, start=1)
-        ]
-        names = [name for name, _ in fields]
-        await write_many(connection, f"roster_{kind}", ("id", "integration_id", "sis_id", *names), rows)
-        outcomes = {write.sis_id: Outcome(str(last + number)) for number, write in enumerate(new, start=1)}
-        return outcomes | await self._read_back(connection, kind, outcomes)
-
-    async def _present(self, connection: AsyncConnection, kind: Kind, sis_ids: Sequence[str]) -> set[str]:
-        query = f"SELECT r.sis_id FROM json_each(?) j CROSS JOIN roster_{kind} r ON r.integration_id = ? AND r.sis_id = j.value"
-        ids = msgspec.json.encode(list(sis_ids)).decode()
-        return set((await connection.exec_driver_sql(query, (ids, self._integration))).scalars())
+    async def create(self, connection: AsyncConnection, creations: Creations) -> None:
+        kind, fields = creations.kind, roster_fields(creations.kind)
+        here = f"roster_{kind} r ON r.integration_id = :integration AND r.sis_id = p.sis_id"
+        there = text(f"SELECT p.sis_id FROM sis_plan_row p CROSS JOIN {here} WHERE {creations.planned}")
+        await creations.leave_out(connection, (await connection.execute(there, creations.values)).scalars().all())
+        names = ", ".join(f'"{name}"' for name in fields)
+        columns = ", ".join(f"json_extract(p.document, '$.{name}')" for name in fields)
+        insert = (
+            f"INSERT INTO roster_{kind} (integration_id, sis_id, {names}) SELECT :integration, p.sis_id, {columns} "
+            f"FROM sis_plan_row p WHERE {creations.planned} ORDER BY p.sis_id"
+        )
+        await connection.execute(text(insert), creations.values)
+        await creations.remember_all(connection, "CAST(r.id AS TEXT)", here)
+        edited = text(
+            f"SELECT r.sis_id FROM roster_{kind} r CROSS JOIN sis_plan_row p ON p.sis_id = r.sis_id "
+            f"WHERE r.integration_id = :integration AND r.edited_at IS NOT NULL AND {creations.planned}"
+        )
+        changed = set((await connection.execute(edited, creations.values)).scalars())
+        if changed:
+            # What the database itself changed as we wrote is what we wrote: no edit of anybody's.
+            outcomes = await self._read_back(connection, kind, changed)
+            await creations.remember(connection, outcomes)
+            await self.settle(connection, kind, list(outcomes))
 
     async def update(self, connection: AsyncConnection, kind: Kind, writes: Sequence[Write]) -> dict[str, Outcome]:
         alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
