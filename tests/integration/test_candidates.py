@@ -326,8 +326,10 @@ async def test_a_reference_by_another_id_that_leads_nowhere_waits_too(desk: Desk
     assert await desk.waiting() == []
 
 
-async def test_no_target_is_forgotten_while_a_kind_is_decided(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sis_connect.roster.references._REMEMBERED", 3)
+@pytest.mark.parametrize("many", [4, 5], ids=["loaded at once", "asked for batch by batch"])
+async def test_no_target_is_forgotten_while_a_kind_is_decided(desk: Desk, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr("sis_connect.roster.references.MANY", many)
+    monkeypatch.setattr("sis_connect.roster.references._PORTION", 2)
     monkeypatch.setattr("sis_connect.roster.plan.BATCH", 4)
     desk.sis.put("students", *students(9))
     desk.sis.put("sections", section("x"), section("y"))

@@ -33,7 +33,7 @@ def test_a_stay_holds_from_its_first_day_in_to_its_first_day_out(
 ) -> None:
     values, moves = at_date("school_enrollments", {"entry_date": entry, "exit_date": leave}, TODAY)
     assert (values["status"], values["status_reason"]) == (status, reason)
-    assert moves == (date.fromisoformat(due) if due else None)
+    assert moves == due
 
 
 def test_an_enrolment_without_dates_holds_and_one_that_was_ended_stays_ended() -> None:

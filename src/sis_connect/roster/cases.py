@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import zip_longest
-from typing import Any, NamedTuple
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
 
 import msgspec
 import xxhash
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect.capabilities import Kind
 from sis_connect.roster.documents import at_date, combine
 from sis_connect.roster.merge import UNSTATED, Local, Mapped, Source
+from sis_connect.store.sql import fetch
 from sis_connect.store.tables import mappings
 from sis_connect.store.target import LocalRow, RosterTarget
 
@@ -33,7 +35,7 @@ class Case:
     why: str
     source: Source | None
     source_witness: str
-    due: date | None
+    due: str | None
     streams: tuple[int, ...]
     mapping: Mapping | None = None
     mapped: Mapped | None = None
@@ -85,6 +87,7 @@ def _digest(content: str) -> str:
     return xxhash.xxh3_64_hexdigest(content)
 
 
+_BY_ID = itemgetter(0)
 _NOMINATED = "SELECT sis_id, why FROM sis_candidate WHERE integration_id = ? AND kind = ? AND sis_id > ? ORDER BY sis_id LIMIT ?"
 _NAMED = "SELECT value AS sis_id, '' AS why FROM json_each(?)"
 
@@ -120,17 +123,14 @@ async def _load(
         f"FROM ({wanted}) c LEFT JOIN sis_staged s ON s.integration_id = ? AND s.kind = ? AND s.sis_id = c.sis_id "
         f"LEFT JOIN {mappings[kind].name} m ON m.integration_id = ? AND m.sis_id = c.sis_id ORDER BY c.sis_id"
     )
-    rows = (await connection.exec_driver_sql(query, (*values, integration_id, kind, integration_id))).all()
+    rows = await fetch(connection, query, (*values, integration_id, kind, integration_id))
     cases: list[Case] = []
-    parts: list[Part] = []
-    for row, following in zip_longest(rows, rows[1:]):
-        fields: tuple[Any, ...] = tuple(row)
-        if fields[2] is not None:
-            parts.append(Part._make(fields[2:7]))
-        if following is None or following[0] != fields[0]:
-            mapping = Mapping._make(fields[7:]) if fields[10] is not None else None
-            cases.append(_case(kind, fields[0], fields[1], parts, mapping, today))
-            parts = []
+    for sis_id, group in groupby(rows, _BY_ID):
+        theirs = list(group)
+        first = theirs[0]
+        parts = [Part._make(row[2:7]) for row in theirs] if first[2] is not None else []
+        mapping = Mapping._make(first[7:]) if first[10] is not None else None
+        cases.append(_case(kind, sis_id, first[1], parts, mapping, today))
     local = await target.find(connection, kind, [case.sis_id for case in cases])
     for case in cases if local else ():
         case.row = local.get(case.sis_id)
@@ -142,8 +142,7 @@ async def _load(
 def _case(kind: Kind, sis_id: str, why: str, parts: list[Part], mapping: Mapping | None, today: date) -> Case:
     if len(parts) > 1:
         parts.sort(key=lambda part: (part.document, part.missing_pulls))
-    present = [part for part in parts if not part.missing_pulls]
-    source, due = _source(kind, present, parts, mapping, today, why == "remapped")
+    source, due = _source(kind, parts, mapping, today, why == "remapped")
     witness = _digest("|".join([f"{part.document}{'-' if part.missing_pulls else '+'}" for part in parts]))
     case = Case(sis_id, why, source, witness, due, tuple([part.stream_id for part in parts]))
     if mapping is not None:
@@ -152,17 +151,13 @@ def _case(kind: Kind, sis_id: str, why: str, parts: list[Part], mapping: Mapping
 
 
 def _source(
-    kind: Kind, present: list[Part], parts: list[Part], mapping: Mapping | None, today: date, remapped: bool
-) -> tuple[Source | None, date | None]:
-    if present:
+    kind: Kind, parts: list[Part], mapping: Mapping | None, today: date, remapped: bool
+) -> tuple[Source | None, str | None]:
+    if present := [part for part in parts if not part.missing_pulls]:
         document, due = at_date(kind, combine([decode(part.document) for part in present]), today)
         times = [part.updated_at for part in present if part.updated_at]
-        source = Source(
-            document=document,
-            updated_at=datetime.fromisoformat(max(times)) if times else None,
-            remapped=remapped,
-        )
-        return source, due
+        updated_at = datetime.fromisoformat(max(times)) if times else None
+        return Source(document=document, updated_at=updated_at, remapped=remapped), due
     if parts:
         document, _ = at_date(kind, combine([decode(part.document) for part in parts]), today)
         since = max(part.missing_since or "" for part in parts)

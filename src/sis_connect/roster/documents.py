@@ -39,13 +39,13 @@ def is_blank(value: Any) -> bool:
     return value is None or value == [] or value == {}
 
 
-def combine(parts: Sequence[Values]) -> dict[str, Any]:
+def combine(parts: Sequence[Values]) -> Values:
     """One record from what several source rows say of it, in whatever order they came.
 
     Lists are united, an identifier that differs keeps all its values, and somebody active anywhere is active.
     """
     if len(parts) == 1:
-        return dict(parts[0])
+        return parts[0]
     combined: dict[str, Any] = {}
     for part in sorted(map(flatten, parts), key=lambda part: json.dumps(part, sort_keys=True)):
         for name, value in part.items():
@@ -73,8 +73,8 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def at_date(kind: str, document: Values, today: date) -> tuple[dict[str, Any], date | None]:
-    """The document as it holds on a day, and the day on which that changes by itself.
+def at_date(kind: str, document: Values, today: date) -> tuple[dict[str, Any], str | None]:
+    """The document as it holds on a day, and the day on which that changes by itself. Days are ISO dates, compared as text.
 
     A stay that has not begun is `scheduled`, one whose last day has passed is `inactive` with the reason `ended`, and one that
     ends on the day it begins never took place (`no_show`). A status that is stated without a reason has none.
@@ -86,21 +86,17 @@ def at_date(kind: str, document: Values, today: date) -> tuple[dict[str, Any], d
         values.setdefault("exit_inferred", False)
     if values["status"] == "tobedeleted":
         values["status"], values["status_reason"] = "inactive", values["status_reason"] or "deleted"
-    begins, ends = _ENDS.get(kind, (None, None))
-    if begins is None or ends is None or values["status"] != "active":
+    if values["status"] != "active" or kind not in _ENDS:
         return values, None
-    first, last = _day(values.get(begins)), _day(values.get(ends))
+    begins, ends = _ENDS[kind]
+    first, last, day = values.get(begins), values.get(ends), today.isoformat()
     if first is not None and first == last:
         values["status"], values["status_reason"] = "inactive", "no_show"
         return values, None
-    if last is not None and last <= today:
+    if last is not None and last <= day:
         values["status"], values["status_reason"] = "inactive", "ended"
         return values, None
-    if first is not None and first > today:
+    if first is not None and first > day:
         values["status"] = "scheduled"
         return values, first
     return values, last
-
-
-def _day(value: Any) -> date | None:
-    return date.fromisoformat(value) if isinstance(value, str) else None

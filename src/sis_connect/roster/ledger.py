@@ -63,7 +63,7 @@ def _dating(former: Values, current: Sequence[Values], today: date) -> Dating:
 
     def dated(case: Case, decision: Decision) -> Decision:
         if closing.exit_date > max(today, date.fromisoformat(former["entry_date"])):
-            case.due = closing.exit_date
+            case.due = closing.exit_date.isoformat()
             return _still_to_come(former, ends, closing)
         ended = {**ends, "status_reason": closing.reason}
         flags = decision.flags - {"removal"} if closing.ended else decision.flags

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -20,14 +19,15 @@ from sis_connect.roster.documents import Values, flatten
 from sis_connect.roster.guard import Counts, emptied
 from sis_connect.roster.ledger import close_former
 from sis_connect.roster.merge import Decision, Rules, decide
-from sis_connect.roster.references import References
+from sis_connect.roster.references import MANY, References
+from sis_connect.roster.side_by_side import side_by_side
 from sis_connect.store.lease import Lease, check_fence
 from sis_connect.store.sql import Store, run_many, write_many
 from sis_connect.store.tables import mappings
 from sis_connect.store.target import RosterTarget
 
 #: How many candidates are decided at a time: what is in memory at once.
-BATCH = 4000
+BATCH = MANY
 _COLUMNS = (
     "plan", "kind", "sis_id", "action", "reason", "rule", "school", "before", "after", "document", "evidence", "flags",
     "source", "local", "base", "due", "state",
@@ -60,6 +60,25 @@ class PlanRow:
 
     def __repr__(self) -> str:
         return f"<PlanRow: {self.action} one of {self.kind}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """Whether there are refusals of this kind, and which kinds of carriers have records that ended."""
+
+    rejections: bool
+    ended: frozenset[Kind]
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """Some candidates of a kind, and what was decided about them, ready to be written down."""
+
+    looked_at: Sequence[Case] = field(repr=False)
+    rejected: Mapping[str, str]
+    rows: list[tuple[Any, ...]] = field(default_factory=list, repr=False)
+    settled: list[str] = field(default_factory=list)
+    orphaned: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,62 +128,92 @@ class Planner:
         for kind in KINDS:
             if kind not in kinds:
                 continue
-            references = References(self.integration_id, self.plan)
-            decided = 0
-            cases = await self._candidates(kind, "")
-            while cases:
-                # The next ones are read while these are written down.
-                following, _ = await asyncio.gather(
-                    self._candidates(kind, cases[-1].sis_id), self._decide(kind, cases, references)
-                )
-                decided, cases = decided + len(cases), following
-                if self.progress:
-                    self.progress(kind, decided)
+            await self._decide_kind(kind)
             if kind in _CARRIERS:
                 await self._cascade(kind)
+
+    async def _decide_kind(self, kind: Kind) -> None:
+        references = References(self.integration_id, self.plan, kind)
+        present = await self._present(kind)
+        decided = 0
+        async with side_by_side() as start:
+            cases, written = await self._candidates(kind, ""), None
+            while cases:
+                # The next ones are read, and the last ones written down, while these are decided about.
+                following = start(self._candidates(kind, cases[-1].sis_id))
+                batch = await self._decide(kind, cases, references, present)
+                if written is not None:
+                    await written
+                written = start(self._write(kind, batch, references))
+                decided, cases = decided + len(cases), await following
+                if self.progress:
+                    self.progress(kind, decided)
+
+    async def _present(self, kind: Kind) -> Present:
+        """What may bear on a decision at all, so that nobody looks for it record by record where there is none."""
+        async with self.store.read() as connection:
+            rejections = text("SELECT EXISTS (SELECT 1 FROM sis_rejection WHERE integration_id = :i AND kind = :k)")
+            values = {"i": self.integration_id, "k": kind}
+            return Present(
+                rejections=bool((await connection.execute(rejections, values)).scalar()),
+                ended=frozenset([carrier for carrier in _CARRIERS if await self._any_ended(connection, carrier)]),
+            )
+
+    async def _any_ended(self, connection: AsyncConnection, carrier: Kind) -> bool:
+        query = text(
+            f"SELECT EXISTS (SELECT 1 FROM {mappings[carrier].name} WHERE integration_id = :i AND status = 'inactive') "
+            "OR EXISTS (SELECT 1 FROM sis_plan_row WHERE plan = :p AND kind = :k AND action = 'withdraw')"
+        )
+        values = {"i": self.integration_id, "p": self.plan, "k": carrier}
+        return bool((await connection.execute(query, values)).scalar())
 
     async def _candidates(self, kind: Kind, after: str) -> list[Case]:
         async with self.store.read() as connection:
             return await load_candidates(connection, self.target, self.integration_id, kind, self.today, after=after, limit=BATCH)
 
-    async def _decide(self, kind: Kind, candidates: Sequence[Case], references: References) -> None:
+    async def _decide(self, kind: Kind, candidates: Sequence[Case], references: References, present: Present) -> Batch:
         rules = self.rules(kind)
-        cases = [case for case in candidates if in_scope(kind, case, self.scope)]
+        limited = self.scope.students is not None or self.scope.schools is not None
+        cases = [case for case in candidates if in_scope(kind, case, self.scope)] if limited else candidates
         async with self.store.read() as connection:
-            cases = await references.resolve(connection, kind, cases)
-            ended = await self._carriers_ended(connection, kind, cases)
-            cases = [_ended(case, ended[case.sis_id]) if case.sis_id in ended else case for case in cases]
-            rejected = await self._rejections(connection, kind, candidates)
+            cases = await references.resolve(connection, cases)
+            ended = await self._carriers_ended(connection, kind, cases, present.ended)
+            if ended:
+                cases = [_ended(case, ended[case.sis_id]) if case.sis_id in ended else case for case in cases]
+            rejected = await self._rejections(connection, kind, candidates) if present.rejections else {}
             closings = await close_former(connection, self.integration_id, kind, cases, self.capabilities, self.today)
-        rows: list[tuple[Any, ...]] = []
-        settled: list[str] = []
-        orphaned: dict[str, tuple[str, ...]] = {}
+        batch = Batch(looked_at=cases, rejected=rejected)
         for case in cases:
             if case.source is not None and case.source.missing_pulls and not self.proven.issuperset(case.streams):
                 continue  # it waits for a complete read
-            if case.mapping is None and case.sis_id in ended:
+            if ended and case.mapping is None and case.sis_id in ended:
                 continue  # it waits for what it hangs from
-            if rejected.get(case.sis_id) == case.source_witness:
-                settled.append(case.sis_id)
+            if rejected and rejected.get(case.sis_id) == case.source_witness:
+                batch.settled.append(case.sis_id)
                 continue
             decision = decide(kind, case.source, case.local, case.mapped, rules)
-            if decision.action in ("create", "update", "reenroll") and (lost := references.lost(kind, case)):
-                orphaned[case.sis_id] = lost
+            action = decision.action
+            if action in ("create", "update", "reenroll") and (lost := references.lost(case)):
+                batch.orphaned[case.sis_id] = lost
                 continue
-            if decision.action == "withdraw" and case.sis_id in closings:
+            if action == "withdraw" and case.sis_id in closings:
                 decision = closings[case.sis_id](case, decision)
             if decision.action == "unchanged" and not self._moves(case, decision):
-                settled.append(case.sis_id)
+                batch.settled.append(case.sis_id)
                 continue
             self._count(kind, case, decision)
-            rows.append(self._row(kind, case, decision))
-        self.orphans += len(orphaned)
+            batch.rows.append(self._row(kind, case, decision))
+        self.orphans += len(batch.orphaned)
+        return batch
+
+    async def _write(self, kind: Kind, batch: Batch, references: References) -> None:
         async with self.store.write() as connection:
             await check_fence(connection, self.lease)
-            await write_many(connection, "sis_plan_row", _COLUMNS, rows)
-            await self._settle(connection, kind, settled)
-            await self._forget_rejections(connection, kind, [case for case in cases if case.sis_id in rejected])
-            await references.quarantine(connection, kind, orphaned, [case.sis_id for case in cases], self.clock.now())
+            await write_many(connection, "sis_plan_row", _COLUMNS, batch.rows)
+            await self._settle(connection, kind, batch.settled)
+            await self._forget_rejections(connection, kind, [case for case in batch.looked_at if case.sis_id in batch.rejected])
+            looked_at = [case.sis_id for case in batch.looked_at]
+            await references.quarantine(connection, batch.orphaned, looked_at, self.clock.now())
 
     async def _settle(self, connection: AsyncConnection, kind: Kind, sis_ids: Sequence[str]) -> None:
         done = [(self.integration_id, kind, sis_id) for sis_id in sis_ids]
@@ -189,8 +238,7 @@ class Planner:
             return decision.base is not None
         if decision.status and decision.status != case.mapping.status:
             return True
-        due = case.due.isoformat() if case.due else None
-        return decision.base is not None and (decision.base != decode(case.mapping.base_sis) or due != case.mapping.due)
+        return decision.base is not None and (decision.base != decode(case.mapping.base_sis) or case.due != case.mapping.due)
 
     def _row(self, kind: Kind, case: Case, decision: Decision) -> tuple[Any, ...]:
         before = after = None  # of what is new, the document says it all
@@ -207,7 +255,7 @@ class Planner:
             self.plan, kind, case.sis_id, decision.action, decision.reason, decision.rule, school_of(case), before, after,
             encode(decision.base).decode() if decision.base is not None else None, evidence,
             f" {' '.join(sorted(flags))} " if flags else "", case.source_witness, case.local_witness, case.base_witness,
-            case.due.isoformat() if case.due else None, "planned",
+            case.due, "planned",
         )  # fmt: skip
 
     def _count(self, kind: Kind, case: Case, decision: Decision) -> None:
@@ -242,10 +290,12 @@ class Planner:
                         {"i": self.integration_id, **values},
                     )
 
-    async def _carriers_ended(self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case]) -> dict[str, str]:
+    async def _carriers_ended(
+        self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case], carriers: Set[Kind]
+    ) -> dict[str, str]:
         """Which of these hang from something that has ended, or that this plan withdraws, with the reason."""
         ended: dict[str, str] = {}
-        for carrier in _CARRIERS:
+        for carrier in (carrier for carrier in _CARRIERS if carrier in carriers):
             for name in [name for owner, name in dependents(carrier) if owner == kind]:
                 hanging = {case.sis_id: case.source.document.get(name) for case in cases if case.source is not None}
                 gone = await self._gone(connection, carrier, {it for it in hanging.values() if isinstance(it, str)})

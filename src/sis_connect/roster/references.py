@@ -16,11 +16,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect.capabilities import Kind
 from sis_connect.records import RECORDS
 from sis_connect.roster.cases import Case, encode
-from sis_connect.store.sql import chunks, run_many, write_many
+from sis_connect.roster.known_ids import KnownIds
+from sis_connect.store.sql import chunks, fetch, run_many, write_many
 from sis_connect.store.tables import mappings
 
-#: How many known targets are remembered between batches; beyond that they are asked for again.
-_REMEMBERED = 100_000
+#: From so many records on that are decided about at once, all ids of the kinds they refer to are loaded, instead of asked for.
+MANY = 4000
+_PORTION = 20_000
+_MAPPED = "SELECT sis_id FROM {table} WHERE integration_id = ? AND sis_id > ? ORDER BY sis_id LIMIT ?"
+_CREATED = (
+    "SELECT sis_id FROM sis_plan_row WHERE plan = ? AND kind = ? AND sis_id > ? AND action = 'create' ORDER BY sis_id LIMIT ?"
+)
+_ASKED = (
+    "SELECT j.value FROM json_each(?) j CROSS JOIN {table} m ON m.integration_id = ? AND m.sis_id = j.value UNION ALL "
+    "SELECT j.value FROM json_each(?) j CROSS JOIN sis_plan_row p ON p.plan = ? AND p.kind = ? AND p.sis_id = j.value "
+    "AND p.action = 'create'"
+)
 #: Orphans belong to no stream.
 _NO_STREAM = 0
 
@@ -28,30 +39,31 @@ _NO_STREAM = 0
 class References:
     """Resolves and checks the references of one kind's records within one plan."""
 
-    def __init__(self, integration_id: int, plan: int) -> None:
-        self._integration, self._plan = integration_id, plan
+    def __init__(self, integration_id: int, plan: int, kind: Kind) -> None:
+        self._integration, self._plan, self._kind = integration_id, plan, kind
+        model = RECORDS[kind]
+        self._fields = [*model.references, *(["user"] if kind == "enrollments" else [])]
+        # Without an owner, the person whom an enrolment is of: a student or one of the staff.
+        self._required = [(name, None if name == "user" else model.references[name]) for name in model.required_references]
         self._known: dict[Kind, set[str]] = defaultdict(set)
+        self._all: dict[Kind, KnownIds] = {}
         self._nowhere: dict[str, tuple[str, ...]] = {}
 
-    async def resolve(self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case]) -> list[Case]:
+    async def resolve(self, connection: AsyncConnection, cases: Sequence[Case]) -> list[Case]:
         """The same cases with references by `sis_id`, after looking up which targets exist."""
-        for known in self._known.values():
-            if len(known) > _REMEMBERED:
-                known.clear()
         wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
-        fields = [*RECORDS[kind].references, *(["user"] if kind == "enrollments" else [])]
         for case in cases:
-            document = case.source.document if case.source is not None else {}
-            for name in fields:
-                value = document.get(name)
+            if case.source is None:
+                continue
+            for name in self._fields:
+                value = case.source.document.get(name)
                 if isinstance(value, (list, dict)):
                     for reference in _unresolved(value):
                         wanted[reference[0], reference[1]].add(reference[2])
         found = await self._identified(connection, wanted)
-        resolved = [_resolved(case, fields, found) if wanted else case for case in cases]
-        self._nowhere = _leading_nowhere(resolved, fields) if wanted else {}
-        for name in RECORDS[kind].required_references:
-            await self._look_up(connection, kind, name, resolved)
+        resolved = [_resolved(case, self._fields, found) for case in cases] if wanted else list(cases)
+        self._nowhere = _leading_nowhere(resolved, self._fields) if wanted else {}
+        await self._look_up(connection, resolved)
         return resolved
 
     async def _identified(
@@ -68,55 +80,72 @@ class References:
                 found.update({(owner, name, row.value): row.sis_id for row in rows})
         return found
 
-    async def _look_up(self, connection: AsyncConnection, kind: Kind, name: str, cases: Sequence[Case]) -> None:
+    async def _look_up(self, connection: AsyncConnection, cases: Sequence[Case]) -> None:
+        """Find out which of the records that these cannot be without are there, or will be by this plan."""
         missing: dict[Kind, set[str]] = defaultdict(set)
         for case in cases:
-            target = case.source.document.get(name) if case.source else None
-            if isinstance(target, str):
-                owner = owner_of(kind, name, case)
-                if target not in self._known[owner]:
-                    missing[owner].add(target)
+            if case.source is None:
+                continue
+            for name, owner in self._required:
+                target = case.source.document.get(name)
+                if isinstance(target, str):
+                    theirs = owner or _person(case)
+                    if theirs not in self._all and target not in self._known[theirs]:
+                        missing[theirs].add(target)
         for owner, ids in missing.items():
-            known = self._known[owner]
-            wanted = encode(sorted(ids)).decode()
-            rows = await connection.exec_driver_sql(
-                f"SELECT j.value FROM json_each(?) j CROSS JOIN {mappings[owner].name} m ON m.integration_id = ? "
-                "AND m.sis_id = j.value UNION ALL "
-                "SELECT j.value FROM json_each(?) j CROSS JOIN sis_plan_row p ON p.plan = ? AND p.kind = ? "
-                "AND p.sis_id = j.value AND p.action = 'create'",
-                (wanted, self._integration, wanted, self._plan, owner),
-            )
-            known.update(rows.scalars())
+            if len(cases) >= MANY:
+                self._all[owner] = await self._load(connection, owner)
+                continue
+            asked = encode(sorted(ids)).decode()
+            values = (asked, self._integration, asked, self._plan, owner)
+            found = await fetch(connection, _ASKED.format(table=mappings[owner].name), values)
+            self._known[owner].update(sis_id for (sis_id,) in found)
 
-    def lost(self, kind: Kind, case: Case) -> tuple[str, ...]:
+    async def _load(self, connection: AsyncConnection, owner: Kind) -> KnownIds:
+        known = KnownIds()
+        mapped = (_MAPPED.format(table=mappings[owner].name), (self._integration,))
+        for query, values in (mapped, (_CREATED, (self._plan, owner))):
+            after = ""
+            while found := await fetch(connection, query, (*values, after, _PORTION)):
+                known.update(sis_id for (sis_id,) in found)
+                after = found[-1][0]
+        return known
+
+    def lost(self, case: Case) -> tuple[str, ...]:
         """The references of a record that lead nowhere: required ones, and any that stands for an id we have not met."""
-        if case.source is None or case.source.document.get("status") == "inactive":
+        if case.source is None:
             return ()
-        document, required = case.source.document, RECORDS[kind].required_references
-        lost = [name for name in required if document.get(name) not in self._known[owner_of(kind, name, case)]]
-        return (*lost, *(name for name in self._nowhere.get(case.sis_id, ()) if name not in required))
+        document, lost = case.source.document, []
+        if document.get("status") == "inactive":
+            return ()
+        for name, owner in self._required:
+            theirs, target = owner or _person(case), document.get(name)
+            if not isinstance(target, str) or target not in (self._all.get(theirs) or self._known[theirs]):
+                lost.append(name)
+        if case.sis_id in self._nowhere:
+            lost += [name for name in self._nowhere[case.sis_id] if name not in RECORDS[self._kind].required_references]
+        return tuple(lost)
 
     async def quarantine(
         self,
         connection: AsyncConnection,
-        kind: Kind,
         orphans: Mapping[str, tuple[str, ...]],
         looked_at: Sequence[str],
         now: datetime,
     ) -> None:
         """Note the orphans among the records looked at, and let go of those that are healed."""
-        healed = [(self._integration, _NO_STREAM, kind, sis_id) for sis_id in looked_at if sis_id not in orphans]
         # Orphans are few: asking first spares one statement for each healthy record.
         waiting = await connection.exec_driver_sql(
             "SELECT EXISTS (SELECT 1 FROM sis_quarantine WHERE integration_id = ? AND stream_id = ? AND kind = ?)",
-            (self._integration, _NO_STREAM, kind),
+            (self._integration, _NO_STREAM, self._kind),
         )
         if waiting.scalar():
+            healed = [(self._integration, _NO_STREAM, self._kind, sis_id) for sis_id in looked_at if sis_id not in orphans]
             statement = "DELETE FROM sis_quarantine WHERE integration_id = ? AND stream_id = ? AND kind = ? AND key = ?"
             await run_many(connection, statement, healed)
         rows = [
             (
-                self._integration, _NO_STREAM, sis_id, kind, '["' + '", "'.join(names) + '"]',
+                self._integration, _NO_STREAM, sis_id, self._kind, '["' + '", "'.join(names) + '"]',
                 f"refers to what is not there ({', '.join(names)})", now.isoformat(), str(self._plan), True,
             )
             for sis_id, names in orphans.items()
@@ -129,11 +158,9 @@ class References:
         )
 
 
-def owner_of(kind: Kind, name: str, case: Case) -> Kind:
-    """The kind that a reference points to. An enrolment's user is a student or one of the staff, by its role."""
-    if name == "user":
-        return "students" if case.source is not None and case.source.document.get("role") == "student" else "staff"
-    return RECORDS[kind].references[name]
+def _person(case: Case) -> Kind:
+    """The kind that an enrolment's user is of, by its role."""
+    return "students" if case.source is not None and case.source.document.get("role") == "student" else "staff"
 
 
 def _unresolved(value: Any) -> list[list[str]]:
