@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from roster_fixture import Desk, bad, enrollment, school, section, stay, student, students
@@ -94,6 +96,24 @@ async def test_p3_what_needs_a_held_record_is_held_with_it(desk: Desk) -> None:
     await desk.approve(next(hold for hold in report.holds if hold.kind == "students"))
     assert (await desk.roster("enrollments"))["x0"]["user"] == "s0200"
     assert len(await desk.roster("students")) == 200
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [{"kinds": ("students",)}, {"scope": Scope(schools=frozenset({"A"}))}, {"scope": Scope(students=frozenset({"s0000"}))}],
+    ids=["some kinds", "one school", "one student"],
+)
+async def test_the_first_sync_of_all_is_a_first_one_though_a_narrow_one_went_before(desk: Desk, narrow: dict[str, Any]) -> None:
+    desk.sis.put("schools", school("A"), school("B"))
+    many = [student(f"s{n:04d}", school="AB"[n % 2]) for n in range(300)]
+    desk.sis.put("students", *many)
+    desk.sis.put("school_enrollments", *[stay(f"stay{n}", student=f"s{n:04d}", school="AB"[n % 2]) for n in range(300)])
+    assert (await desk.sync(**narrow)).holds == []
+    assert (await desk.sync()).holds == []
+    assert len(await desk.roster("school_enrollments")) == 300
+    desk.sis.put("students", *many, *[student(f"t{n:04d}") for n in range(HUNDRED)])
+    report = await desk.sync()
+    assert [hold.guard for hold in report.holds] == ["creates"]
 
 
 async def test_p3_strict_holds_everything(desk: Desk) -> None:

@@ -30,7 +30,7 @@ def counted(kind: Kind, school: str, *flags: str, times: int = 1) -> Counts:
 
 
 def guards(counts: Counts, of: int, **more: Any) -> list[tuple[Guard, Kind, str, int]]:
-    trips = evaluate(counts, population(of), **{"first": False, **more})
+    trips = evaluate(counts, population(of), **more)
     assert all(trip.of == of for trip in trips if trip.guard not in ("change_of_id", "empty", "quarantine"))
     return [(trip.guard, trip.kind, trip.scope, trip.count) for trip in trips]
 
@@ -109,7 +109,8 @@ def test_the_school_and_the_district_are_guarded_each_for_itself() -> None:
 
 
 def test_on_a_first_sync_creations_are_not_limited() -> None:
-    assert guards(creates(100_000, 0), 100, first=True) == []
+    assert guards(creates(100_000, 0), 100, first={"students"}) == []
+    assert guards(creates(100_000, 0), 100, first={"sections"}) != []
 
 
 def test_one_change_may_concern_several_guards() -> None:
@@ -125,7 +126,7 @@ def test_each_field_that_turns_blank_is_counted_for_itself() -> None:
 
 
 def test_nothing_trips_where_nothing_changes() -> None:
-    assert evaluate(Counts(), population(0), first=False) == []
+    assert evaluate(Counts(), population(0)) == []
     assert not Limit(share=0.0, count=0).trips(0, 0)
 
 

@@ -6,7 +6,7 @@ leaving is ordinary and three hundred of a thousand is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -115,8 +115,10 @@ class Trip:
     limit: str
 
 
-def evaluate(counts: Counts, population: Population, *, first: bool, profile: Profile | None = None) -> list[Trip]:
-    """All guards that hold. On a `first` sync nothing is there yet, so creations are not limited."""
+def evaluate(
+    counts: Counts, population: Population, *, first: Collection[Kind] = (), profile: Profile | None = None
+) -> list[Trip]:
+    """All guards that hold. Of kinds that are read for the `first` time nothing is there yet, so creations are not limited."""
     profile = profile or Profile()
     trips = [*_withdrawals(counts, population, profile)]
     if "staff" in counts.absences:
@@ -124,8 +126,8 @@ def evaluate(counts: Counts, population: Population, *, first: bool, profile: Pr
         trips.append(_trip("staff", "staff", "withdraw", "district", number, population.total("staff"), ANY))
     for kind, number in counts.anomalies.items():
         trips.append(_trip("absence", kind, "withdraw", "district", number, population.total(kind), ANY))
-    if not first:
-        for kind, number in counts.creates.items():
+    for kind, number in counts.creates.items():
+        if kind not in first:
             trips.append(_trip("creates", kind, "create", "district", number, population.total(kind), profile.creates))
     for kind, number in counts.changes_of_id.items():
         trips.append(_trip("change_of_id", kind, "create", "district", number, number, ANY))

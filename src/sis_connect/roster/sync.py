@@ -27,6 +27,7 @@ from sis_connect.roster.operation import Operations
 from sis_connect.roster.plan import Planner
 from sis_connect.roster.pull import Pull, count_records, judge_pull, kinds_to_read
 from sis_connect.roster.report import Meter, Progress, SyncReport
+from sis_connect.roster.scopes import as_stored, covers
 from sis_connect.roster.stage import GroundMoved, Staging
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.lease import Lease, check_fence, hold_lease
@@ -147,7 +148,7 @@ class Synchroniser:
         report.quarantined = await self._waiting()
         if report.status == "failed":
             return None
-        first = await self._is_first()
+        first = await self._read_first_time(request)
         if "students" in kinds and not report.records["students"] and not await self._any_students():
             raise ProviderError(
                 "The SIS delivered no students, and there were none before.",
@@ -180,11 +181,13 @@ class Synchroniser:
             return staging
         raise ProviderError("The read could not be started anew.")
 
-    async def _is_first(self) -> bool:
-        """Whether no plan was ever applied to its end. A first sync that was interrupted is still the first."""
-        query = text("SELECT NOT EXISTS (SELECT 1 FROM sis_plan WHERE integration_id = :i AND state = 'applied')")
+    async def _read_first_time(self, request: Request) -> frozenset[Kind]:
+        """The kinds of which no plan that was applied to its end saw as much as this one. An interrupted first one is still one."""
+        query = text("SELECT DISTINCT scope FROM sis_plan WHERE integration_id = :i AND state = 'applied'")
         async with self.store.read() as connection:
-            return bool((await connection.execute(query, {"i": self.integration_id})).scalar())
+            scopes = [json.loads(scope) for scope in (await connection.execute(query, {"i": self.integration_id})).scalars()]
+        seen = {kind for scope in scopes if covers(scope, request.scope) for kind in scope["kinds"]}
+        return frozenset(KINDS) - seen
 
     async def _any_students(self) -> bool:
         query = text("SELECT EXISTS (SELECT 1 FROM sis_student_mapping WHERE integration_id = :i)")
@@ -211,7 +214,7 @@ class Synchroniser:
             rules=lambda kind: self._rules(kind, policy),
             today=self.today,
             scope=request.scope,
-            plan=await self._open_plan(report, kinds),
+            plan=await self._open_plan(report, kinds, request.scope),
             proven=frozenset(result.stream_id for result in staging.results if result.verdict.complete),
             emptied={result.stream_id: result.school or "" for result in staging.results if result.stream_id in emptied},
             progress=lambda kind, number: self.meter.tell("deciding", kind, number),
@@ -228,9 +231,9 @@ class Synchroniser:
         await self._remember_policy(fingerprint)
         return planner
 
-    async def _open_plan(self, report: SyncReport, kinds: tuple[Kind, ...]) -> int:
+    async def _open_plan(self, report: SyncReport, kinds: tuple[Kind, ...], scope: Scope) -> int:
         values = {"id": report.plan, "integration_id": self.integration_id, "operation_id": report.operation}
-        values |= {"state": "open", "created_at": self.clock.now().isoformat(), "scope": json.dumps({"kinds": kinds})}
+        values |= {"state": "open", "created_at": self.clock.now().isoformat(), "scope": json.dumps(as_stored(kinds, scope))}
         async with self.store.write() as connection:
             result = await connection.execute(insert(plan).values(**values).returning(plan.c.number))
             return int(result.scalar_one())
@@ -257,13 +260,13 @@ class Synchroniser:
             values = {"i": self.integration_id, "p": fingerprint}
             await connection.execute(text("UPDATE sis_integration SET policy = :p WHERE id = :i AND policy IS NOT :p"), values)
 
-    async def _guard(self, report: SyncReport, planner: Planner, staging: Staging, request: Request, *, first: bool) -> None:
+    async def _guard(self, report: SyncReport, planner: Planner, staging: Staging, request: Request, *, first: Set[Kind]) -> None:
         """Evaluate every guard before anything is written (promise P3)."""
         counts, narrow = planner.counts, request.scope.schools or request.scope.students
         async with self.store.write() as connection:
             await check_fence(connection, planner.lease)
             await self._count_newly_bad(connection, report, planner, staging)
-            if not first:
+            if first < frozenset(KINDS):
                 await mark_changes_of_id(connection, self.integration_id, planner.plan, self.info.capabilities, counts)
             population = await census(connection, self.integration_id, counts, request.scope.schools)
             trips = evaluate(counts, population, first=first)
