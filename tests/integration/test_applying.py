@@ -176,12 +176,12 @@ async def test_p4_killed_between_two_batches_the_next_run_ends_in_the_same_state
     whole_district(desk)
     reach, left = Applier._reach, batches
 
-    async def killed(self: Applier, *arguments: object, **options: object) -> object:
+    async def killed(self: Applier, *arguments: object, **options: object) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise Killed
-        return await reach(self, *arguments, **options)  # type: ignore[arg-type]
+        await reach(self, *arguments, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(Applier, "_reach", killed)

@@ -120,7 +120,8 @@ class References:
             return ()
         for name, owner in self._required:
             theirs, target = owner or _person(case), document.get(name)
-            if not isinstance(target, str) or target not in (self._all.get(theirs) or self._known[theirs]):
+            known = self._all[theirs] if theirs in self._all else self._known[theirs]
+            if not isinstance(target, str) or target not in known:
                 lost.append(name)
         if case.sis_id in self._nowhere:
             lost += [name for name in self._nowhere[case.sis_id] if name not in RECORDS[self._kind].required_references]

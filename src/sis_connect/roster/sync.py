@@ -182,7 +182,7 @@ class Synchroniser:
         raise ProviderError("The read could not be started anew.")
 
     async def _read_first_time(self, request: Request) -> frozenset[Kind]:
-        """The kinds of which no plan that was applied to its end saw as much as this one. An interrupted first one is still one."""
+        """The kinds of which no plan that was applied to its end saw as much as this one. An interrupted first counts as none."""
         query = text("SELECT DISTINCT scope FROM sis_plan WHERE integration_id = :i AND state = 'applied'")
         async with self.store.read() as connection:
             scopes = [json.loads(scope) for scope in (await connection.execute(query, {"i": self.integration_id})).scalars()]
