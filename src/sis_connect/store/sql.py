@@ -30,8 +30,11 @@ _Item = TypeVar("_Item")
 _READING = {"sis_connect_reading": True}
 _DURABLE = {"sis_connect_durable": True}
 
-# The driver logs each statement with its values, which are pupils' data.
-logging.getLogger("aiosqlite").setLevel(logging.WARNING)
+# The driver logs each statement with its values, and the library what comes back: pupils' data (promise P7). A host that looks at
+# its own database may set the library's loggers as it likes; ours has a name of its own.
+_LOGGER = "sis_connect"
+for _name in ("aiosqlite", f"sqlalchemy.engine.Engine.{_LOGGER}"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 def _async_url(url: str) -> URL:
@@ -50,7 +53,9 @@ def _async_url(url: str) -> URL:
 def open_engine(url: str = DEFAULT_DATABASE) -> AsyncEngine:
     """An engine whose `begin()` takes the write lock at once. Plain `sqlite:///FILE` is enough. Connects on first use."""
     try:
-        engine = create_async_engine(_async_url(url), connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+        engine = create_async_engine(
+            _async_url(url), connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True, logging_name=_LOGGER
+        )
     except NoSuchModuleError as error:
         raise ConfigurationError(f"The database driver is not installed ({error}).") from error
     event.listen(engine.sync_engine, "connect", _prepare)
