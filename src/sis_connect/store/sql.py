@@ -151,10 +151,17 @@ async def open_store(url: str = DEFAULT_DATABASE) -> AsyncIterator[Store]:
         engine = open_engine(url)
         try:
             with storage_errors():
+                _try_to_open(engine)
                 await upgrade(engine)
             yield Store(engine)
         finally:
             await engine.dispose()
+
+
+def _try_to_open(engine: AsyncEngine) -> None:
+    """Fail here where the file cannot be opened: the driver would leave a thread behind that fails once more, at the end."""
+    if engine.url.database is not None and engine.url.get_backend_name() == "sqlite":
+        sqlite3.connect(engine.url.database).close()
 
 
 async def fetch(connection: AsyncConnection, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
