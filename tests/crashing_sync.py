@@ -57,9 +57,9 @@ def _kill_at(instant: float) -> None:
     count = 0
 
     @asynccontextmanager
-    async def counted(store: Store) -> AsyncIterator[AsyncConnection]:
+    async def counted(store: Store, *, durable: bool = False) -> AsyncIterator[AsyncConnection]:
         nonlocal count
-        async with write(store) as connection:
+        async with write(store, durable=durable) as connection:
             yield connection
             count += 1
             if instant == count - 0.5:
