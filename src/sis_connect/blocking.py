@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sis_connect.clock import Clock
     from sis_connect.connection import InvalidRows
     from sis_connect.discovery import Registry
+    from sis_connect.key_rotation import KeyRotation
     from sis_connect.provider import Finding, Page, ProviderInfo, Scope
     from sis_connect.records import (
         Course,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from sis_connect.roster.report import Progress, SyncReport
     from sis_connect.service import Health, Integration, Operation, Plan
     from sis_connect.settings import SISProviderConfig
+    from sis_connect.tokens.fleet import TokenResult
+    from sis_connect.tokens.health import TokenHealth
 
 __all__ = ["Connection", "SISService", "connect"]
 
@@ -201,6 +204,14 @@ class SISService(Facade):
         def integrations(self) -> list[Integration]: ...
         def remove_integration(self, name: str, *, actor: str = "") -> None: ...
         def doctor(self, name: str) -> list[Finding]: ...
+        def tokens(self, name: str | None = None) -> list[TokenHealth]: ...
+        def authorization_url(self, name: str, *, redirect_uri: str, session: str, actor: str = "") -> str: ...
+        def complete_authorization(self, redirect_url: str, *, session: str, actor: str = "") -> Integration: ...
+        def renew_tokens(self, name: str | None = None, *, actor: str = "") -> list[TokenResult]: ...
+        def revoke_tokens(self, name: str | None = None, *, actor: str = "") -> list[TokenResult]: ...
+        def cleanup_tokens(self, name: str | None = None, *, actor: str = "") -> list[TokenResult]: ...
+        def keep_tokens(self, *, rate: float = 10.0, actor: str = "") -> NoReturn: ...
+        def rotate_key(self, *, new: bool = False, actor: str = "") -> KeyRotation: ...
         def plan(
             self,
             name: str,

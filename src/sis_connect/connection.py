@@ -17,6 +17,7 @@ from sis_connect.capabilities import Kind
 from sis_connect.clock import Clock, SystemClock
 from sis_connect.discovery import Registry, discover, load
 from sis_connect.errors import ConfigurationError, NotOffered, SISError, UnexpectedResponse
+from sis_connect.oauth.wiring import grant_name, token_source
 from sis_connect.provider import BaseSISProvider, Finding, InvalidRow, Page, ProviderInfo, Scope, Stream
 from sis_connect.records import (
     RECORDS,
@@ -33,11 +34,9 @@ from sis_connect.records import (
     on_request,
 )
 from sis_connect.settings import SISProviderConfig, validated
-from sis_connect.tokens.token_manager import TokenManager, TokenSource, TokenStore
+from sis_connect.tokens.token_manager import TokenSource
 from sis_connect.transport.http import Call, Transport
-from sis_connect.transport.oauth import ClientCredentials
 from sis_connect.transport.rate_limit import Limiter, WindowLog
-from sis_connect.transport.token_endpoint import TokenEndpoint
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -89,10 +88,10 @@ async def open_provider(
     clock = clock or SystemClock()
     own = own_settings(info, config)
     limiter = limiter or limiter_for(info, config, clock=clock)
-    tokens = tokens or token_source(info, config, limiter=limiter, clock=clock, on_call=on_call)
+    own_tokens = None if tokens else token_source(info, config, limiter=limiter, clock=clock, on_call=on_call)
     transport = Transport(
         base_url=config.base_url,
-        tokens=tokens,
+        tokens=tokens or own_tokens,
         limiter=limiter,
         clock=clock,
         read_error=load(info.read_error) if info.read_error else None,
@@ -102,7 +101,10 @@ async def open_provider(
         pool=config.pool,
         on_call=on_call,
     )
-    async with transport:
+    async with AsyncExitStack() as stack:
+        if own_tokens is not None:
+            stack.push_async_callback(own_tokens.aclose)
+        await stack.enter_async_context(transport)
         provider: BaseSISProvider = load(info.provider)(info, config, transport=transport, clock=clock, settings=own)
         yield OpenProvider(provider, transport)
 
@@ -116,30 +118,6 @@ def limiter_for(info: ProviderInfo, config: SISProviderConfig, *, clock: Clock, 
     return Limiter(*limit, log=log, key=key, clock=clock, timeout=config.timeout)
 
 
-def token_source(
-    info: ProviderInfo,
-    config: SISProviderConfig,
-    *,
-    limiter: Limiter,
-    clock: Clock,
-    on_call: OnCall | None = None,
-    store: TokenStore | None = None,
-) -> TokenManager:
-    """Tokens by client id and secret, kept in `store`, else in memory."""
-    if not config.client_id or config.client_secret is None:
-        raise ConfigurationError(
-            f"{info.label} needs a client id and a client secret.",
-            remedy="Give client_id and client_secret; the district's administrator finds them where the plugin was installed.",
-        )
-    credentials = ClientCredentials(
-        token_url=config.token_url or config.base_url + info.token_path,
-        client_id=config.client_id,
-        client_secret=config.client_secret,
-    )
-    fetch = TokenEndpoint(credentials, limiter=limiter, clock=clock, timeout=config.timeout, on_call=on_call)
-    return TokenManager(fetch, clock=clock, store=store, renews_early=info.renews_early)
-
-
 def own_settings(info: ProviderInfo, config: SISProviderConfig) -> BaseModel | None:
     """The provider's own settings. Raises `ConfigurationError` where they, the base URL or the fields do not fit it."""
     path = urlsplit(config.base_url).path
@@ -149,6 +127,7 @@ def own_settings(info: ProviderInfo, config: SISProviderConfig) -> BaseModel | N
             remedy=f"Give the address of the server alone: {config.base_url.removesuffix(path)}.",
         )
     _check_fields(info, config)
+    grant_name(info, config)
     if info.settings is None:
         if config.options:
             raise ConfigurationError(

@@ -1,31 +1,35 @@
-"""The integrations of one database: storing, finding and describing them, with their client secrets sealed."""
+"""The integrations of one database: storing, finding and describing them, with their secrets sealed."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-from sqlalchemy import Row, Select, delete, insert, select, text, update
+from sqlalchemy import Row, Select, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect import audit
 from sis_connect.clock import Clock
 from sis_connect.connection import own_settings
 from sis_connect.discovery import Registry
 from sis_connect.errors import ConfigurationError
+from sis_connect.oauth.wiring import grant_name
 from sis_connect.roster.report import SyncReport
+from sis_connect.sealed_settings import SEALED_SETTINGS, opened_settings, same_client, sealed_settings, secrets_of
 from sis_connect.settings import SISConfigManager, SISProviderConfig
+from sis_connect.store.sealed import FORMER_SECRET, anything_sealed
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import integration as table
-from sis_connect.store.tables import oauth_token, operation
-from sis_connect.tokens.vault import Vault, new_key
+from sis_connect.store.tables import oauth_token, operation, pending_authorization
+from sis_connect.tokens.key_sources import KeyKeeper, KeySource, origin_of, vault_from
+from sis_connect.tokens.vault import Vault
 
-_SECRET = "client secret"  # noqa: S105 - the name of a field
-_KEY_FILE = "sis-connect.key"
+#: The grant that a person stands behind: its token cannot be had again without them.
+BY_A_PERSON = "authorization_code"
 _STATUS_AFTER = {"succeeded": "active", "held": "held", "incomplete": "degraded"}
 
 
@@ -47,18 +51,16 @@ class Integration:
 
 
 class Integrations:
-    """The integrations of one database. A row is an integration as it is stored, with how its last sync ended.
-
-    `vault` makes the vault when a secret is first needed; it is told whether it may make a new key.
-    """
+    """The integrations of one database. A row is an integration as it is stored, with how its last sync ended."""
 
     def __init__(
-        self, store: Store, *, vault: Callable[[bool], Vault], clock: Clock, registry: Registry, config_manager: SISConfigManager
+        self, store: Store, *, key_source: KeySource, clock: Clock, registry: Registry, config_manager: SISConfigManager
     ) -> None:
         self._store, self._clock, self._registry = store, clock, registry
         self._config_manager = config_manager
-        self._make_vault = vault
+        self._key_source = key_source
         self._vault: Vault | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     # -- life cycle ----------------------------------------------------------------------------------------------------
 
@@ -68,44 +70,52 @@ class Integrations:
             raise ConfigurationError(
                 f"{name!r} cannot be the name of an integration.", remedy="Use letters, digits, dots, hyphens and underscores."
             )
-        own_settings(self._registry.info(config.provider), config)
+        info = self._registry.info(config.provider)
+        own_settings(info, config)
         before = await self._find(name)
         if before is not None and before.provider != config.provider:
             raise ConfigurationError(
                 f"The integration {name!r} is connected through {before.provider}, and its records have that provider's ids.",
                 remedy="Choose another name for the new connection.",
             )
-        integration_id = await self._write(name, config, before, actor)
-        if config.client_secret is not None:
-            await self._seal(integration_id, config.client_secret)
-        return described(await self.row(name))
-
-    async def _write(self, name: str, config: SISProviderConfig, before: Row[Any] | None, actor: str) -> int:
-        settings = json.dumps(config.model_dump(mode="json", exclude_unset=True, exclude={"client_secret", "provider"}))
-        values = {"provider": config.provider, "settings": settings, "status": "active", "removed_at": None}
+        settings = config.model_dump(mode="json", exclude_unset=True, exclude={*SEALED_SETTINGS, "provider"})
+        same = before is not None and same_client(json.loads(before.settings), settings)
+        secrets = secrets_of(config)
+        # The vault comes first: it may have to make its key, and a transaction waits for nothing.
+        vault = await self.vault() if secrets else None
+        values = {"provider": config.provider, "settings": json.dumps(settings), "status": "active", "removed_at": None}
         now = self._clock.now()
         async with self._store.write() as connection:
-            if before is None:
-                values |= {"name": name, "created_at": now.isoformat()}
-                result = await connection.execute(insert(table).values(**values).returning(table.c.id))
-                integration_id = int(result.scalar_one())
-            else:
-                integration_id = int(before.id)
-                await connection.execute(update(table).where(table.c.id == integration_id).values(**values))
-                await connection.execute(delete(oauth_token).where(oauth_token.c.integration_id == integration_id))
-            action = "integration.created" if before is None else "integration.changed"
+            integration_id = before.id if before is not None else await _new_row(connection, name, values, now.isoformat())
+            sealed: dict[str, bytes | None] = {} if same else {FORMER_SECRET.column.name: None}
+            if not same:
+                values["discovered"] = None
+            if vault is not None:
+                sealed |= sealed_settings(vault, integration_id, secrets, before if same else None)
+            if FORMER_SECRET.column.name in sealed:
+                values["former_secret_at"] = now.isoformat() if sealed[FORMER_SECRET.column.name] else None
+            await connection.execute(update(table).where(table.c.id == integration_id).values(**values, **sealed))
+            if before is not None:
+                await _tokens_after_change(connection, integration_id, keep=same and grant_name(info, config) == BY_A_PERSON)
             await audit.record(
-                connection, at=now, actor=actor, action=action, integration=name, detail={"provider": config.provider}
+                connection,
+                at=now,
+                actor=actor,
+                action="integration.created" if before is None else "integration.changed",
+                integration=name,
+                detail={"provider": config.provider, "sealed": sorted(column for column, value in sealed.items() if value)},
             )
-        return integration_id
+        return described(await self.row(name))
 
     async def remove(self, name: str, *, actor: str) -> None:
-        """Forget secret and token; roster and mapping stay."""
+        """Forget secrets and token; roster and mapping stay."""
         row = await self.row(name)
+        nothing = {sealed.column.name: None for sealed in SEALED_SETTINGS.values()}
+        values = {"removed_at": self._clock.now().isoformat(), "former_secret_at": None, "status": "disabled", **nothing}
         async with self._store.write() as connection:
-            values = {"removed_at": self._clock.now().isoformat(), "secret": None, "status": "disabled"}
             await connection.execute(update(table).where(table.c.id == row.id).values(**values))
-            await connection.execute(delete(oauth_token).where(oauth_token.c.integration_id == row.id))
+            for other in (oauth_token, pending_authorization):
+                await connection.execute(delete(other).where(other.c.integration_id == row.id))
             await audit.record(connection, at=self._clock.now(), actor=actor, action="integration.removed", integration=name)
 
     async def note_status(self, name: str, report: SyncReport) -> None:
@@ -125,8 +135,10 @@ class Integrations:
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    async def rows(self) -> Sequence[Row[Any]]:
-        """All that are not removed, by name."""
+    async def rows(self, name: str | None = None) -> Sequence[Row[Any]]:
+        """All that are not removed, by name; or only the one of that name."""
+        if name is not None:
+            return [await self.row(name)]
         async with self._store.read() as connection:
             return (await connection.execute(_stored().where(table.c.removed_at.is_(None)).order_by(table.c.name))).all()
 
@@ -153,30 +165,51 @@ class Integrations:
     # -- settings and secrets ------------------------------------------------------------------------------------------
 
     async def config(self, row: Row[Any]) -> SISProviderConfig:
-        """The settings of an integration, with its secret and with what the environment says."""
-        stored = {**json.loads(row.settings), "provider": row.provider}
-        if row.secret is not None:
-            vault = await self.vault()
-            stored["client_secret"] = SecretStr(vault.open(row.secret, integration=str(row.id), field=_SECRET).decode())
+        """The settings of an integration, with its secrets, what its sign-in server told, and with what the environment says."""
+        told = {name: value for name, value in json.loads(row.settings).items() if value is not None}
+        stored = {**json.loads(row.discovered or "{}"), **told, "provider": row.provider}
+        if any(getattr(row, sealed.column.name) is not None for sealed in SEALED_SETTINGS.values()):
+            stored |= opened_settings(await self.vault(), row)
         return self._config_manager.resolve(row.name, stored, origin=f"the integration {row.name}")
 
     async def vault(self) -> Vault:
         """What seals the secrets. A new key is made only while nothing is sealed with another one."""
-        if self._vault is None:
-            query = text(
-                "SELECT EXISTS (SELECT 1 FROM sis_integration WHERE secret IS NOT NULL) "
-                "OR EXISTS (SELECT 1 FROM sis_oauth_token WHERE sealed IS NOT NULL)"
-            )
-            async with self._store.read() as connection:
-                sealed = bool((await connection.execute(query)).scalar())
-            self._vault = self._make_vault(not sealed)
-        return self._vault
+        async with self._one_at_a_time:
+            if self._vault is None:
+                may_create = not await anything_sealed(self._store)
+                # A key source may ask a file, a keyring or a server: not in the loop's thread.
+                self._vault = await asyncio.to_thread(vault_from, self._key_source, may_create=may_create)
+            return self._vault
 
-    async def _seal(self, integration_id: int, secret: SecretStr) -> None:
-        vault = await self.vault()
-        sealed = vault.seal(secret.get_secret_value().encode(), integration=str(integration_id), field=_SECRET)
-        async with self._store.write() as connection:
-            await connection.execute(update(table).where(table.c.id == integration_id).values(secret=sealed))
+    async def change_key(self, *, new: bool) -> Vault:
+        """The vault with the keys as they are now; with `new`, with a new key that seals from now on."""
+        await self.vault()  # so that a first key is there, and a missing one is noticed before anything is changed
+        if new:
+            if not isinstance(self._key_source, KeyKeeper):
+                raise ConfigurationError(
+                    f"A new key cannot be put into {origin_of(self._key_source)} from here.",
+                    remedy="Put it there yourself, in front of the former one and a comma, then give the command without --new.",
+                )
+            await asyncio.to_thread(self._key_source.put_in_front)
+        async with self._one_at_a_time:
+            self._vault = await asyncio.to_thread(vault_from, self._key_source, may_create=False)
+            return self._vault
+
+
+async def _new_row(connection: AsyncConnection, name: str, values: Mapping[str, Any], at: str) -> int:
+    created = insert(table).values(name=name, created_at=at, **values).returning(table.c.id)
+    return int((await connection.execute(created)).scalar_one())
+
+
+async def _tokens_after_change(connection: AsyncConnection, integration_id: int, *, keep: bool) -> None:
+    """What a person agreed to is kept; any other token is fetched anew, so that what is wrong with a change shows at once."""
+    mine = oauth_token.c.integration_id == integration_id
+    if not keep:
+        await connection.execute(delete(oauth_token).where(mine))
+        return
+    # A renewal that failed may have failed for what was changed now: it need not wait.
+    rested = {"state": "active", "failures": 0, "next_try_at": None, "last_error": None}
+    await connection.execute(update(oauth_token).where(mine, oauth_token.c.state == "failing").values(**rested))
 
 
 def described(row: Row[Any]) -> Integration:
@@ -208,12 +241,3 @@ def _stored() -> Select[*tuple[Any, ...]]:
     )
     ended = (operation.c.finished_at.label("last_sync_at"), operation.c.status.label("last_status"))
     return select(table, *ended).outerjoin(operation, operation.c.id == last)
-
-
-def vault_of(database: str, key: str | None, key_file: str | Path | None, *, may_create: bool) -> Vault:
-    """The vault of a database: with the given key, else what is in the key file, by default the one beside the database."""
-    if key:
-        return Vault.from_text(key)
-    if key_file is None and database.startswith("sqlite:///") and database != "sqlite:///:memory:":
-        key_file = Path(database.removeprefix("sqlite:///")).parent / _KEY_FILE
-    return Vault.from_text(new_key()) if key_file is None else Vault.from_file(key_file, may_create=may_create)

@@ -7,7 +7,7 @@ complete, never decides about anybody's enrolment, never writes. The engine does
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -15,6 +15,7 @@ from sis_connect.capabilities import Capabilities, Kind
 from sis_connect.errors import DataValidationError, SISError
 
 if TYPE_CHECKING:
+    from sis_connect.oauth.client import ClientAuthentication, TokenMethod
     from sis_connect.records import Record
 
 #: The version of this contract. A plugin states the number it was written for; another number is refused, naming both.
@@ -28,11 +29,24 @@ DONE = "done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrantInfo:
+    """What `ProviderInfo` says otherwise for one grant; `None` where it is the same."""
+
+    client_authentication: ClientAuthentication | None = None
+    renews_early: bool | None = None
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderInfo:
     """What a plugin registers. It is cheap: provider, settings and sandbox are named as `module:attribute` and loaded on use.
 
     `default_rate_limit` is (requests, seconds). `renews_early` is false where the SIS hands out the same token again until it
-    expires. `token_path` is where tokens come from, below the base URL. `base_path` says whether a base URL may have a path.
+    expires. `base_path` says whether a base URL may have a path.
+    `auth_grants` are the grants that the SIS knows, the usual one first. `token_path` is where tokens come from, below the base
+    URL; `authorize_path` where people consent, `revoke_path` where tokens are given back, `discovery_path` where the SIS tells
+    all of these itself. `client_authentication`, `token_method` and `token_headers` say how tokens are asked for, and `scope`
+    what for, where the settings do not say. `by_grant` is what single grants have otherwise.
     `read_error` names a function that understands the SIS's own error answers: (status, headers, body) -> SISError or None.
     """
 
@@ -48,9 +62,23 @@ class ProviderInfo:
     auth_grants: tuple[str, ...] = ("client_credentials",)
     renews_early: bool = True
     token_path: str = "/oauth/token"  # noqa: S105 - a path, no secret
+    client_authentication: ClientAuthentication = "basic"
+    token_method: TokenMethod = "POST"  # noqa: S105 - a method, no secret
+    token_headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    scope: str | None = None
+    by_grant: Mapping[str, GrantInfo] = field(default_factory=dict, hash=False)
+    authorize_path: str | None = None
+    discovery_path: str | None = None
+    revoke_path: str | None = None
     base_path: bool = True
     read_error: str | None = None
     sandbox: str | None = None
+
+    def with_grant(self, grant: str) -> ProviderInfo:
+        """The same, as it is for one of its grants."""
+        own = self.by_grant.get(grant, GrantInfo())
+        stated = {each.name: getattr(own, each.name) for each in fields(own)}
+        return replace(self, **{name: value for name, value in stated.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,20 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from sqlalchemy import Row, select
 
+from sis_connect.authorization import Authorizations
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.clock import Clock, SystemClock, school_date
-from sis_connect.connection import OpenProvider, limiter_for, open_provider, token_source
+from sis_connect.connection import OpenProvider, open_provider
 from sis_connect.discovery import Registry, discover
 from sis_connect.errors import ConfigurationError, SISError
+from sis_connect.events import Listener
 from sis_connect.health import Health, Operation, health_of, latest_operations
-from sis_connect.integrations import Integration, Integrations, described, vault_of
+from sis_connect.integrations import Integration, Integrations, described
+from sis_connect.key_rotation import KeyRotation, rotate_key
 from sis_connect.provider import Finding, ProviderInfo, Scope
 from sis_connect.roster import holds as holding
 from sis_connect.roster.export import roster_rows
@@ -29,7 +32,6 @@ from sis_connect.settings import (
     SISConfigManager,
     SISProviderConfig,
     database_in_environment,
-    key_in_environment,
     today_in_environment,
 )
 from sis_connect.store.sql import DEFAULT_DATABASE, Store, open_store
@@ -37,12 +39,25 @@ from sis_connect.store.tables import hold as hold_table
 from sis_connect.store.tables import integration as integration_table
 from sis_connect.store.tables import plan
 from sis_connect.store.target import BuiltInTarget
-from sis_connect.store.token_store import SQLTokenStore
-from sis_connect.store.window_log import SQLWindowLog
-from sis_connect.tokens.vault import Vault
+from sis_connect.token_access import TokenAccessor
+from sis_connect.token_operations import TokenOperations
+from sis_connect.token_overview import tokens_of
+from sis_connect.tokens.fleet import TokenResult
+from sis_connect.tokens.health import TokenHealth
+from sis_connect.tokens.key_sources import KeySource, key_source_for
 from sis_connect.traffic import Traffic
 
-__all__ = ["Health", "Integration", "OnProgress", "Operation", "Plan", "SISService"]
+__all__ = [
+    "Health",
+    "Integration",
+    "KeyRotation",
+    "OnProgress",
+    "Operation",
+    "Plan",
+    "SISService",
+    "TokenHealth",
+    "TokenResult",
+]
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -72,15 +87,21 @@ class SISService:
         self,
         store: Store,
         *,
-        vault: Callable[[bool], Vault],
+        key_source: KeySource,
         clock: Clock,
         today: date | None,
         registry: Registry,
         config_manager: SISConfigManager,
+        on_event: Listener | None = None,
     ) -> None:
         self.registry = registry
         self._store, self._clock, self._today = store, clock, today
-        self._integrations = Integrations(store, vault=vault, clock=clock, registry=registry, config_manager=config_manager)
+        self._integrations = Integrations(
+            store, key_source=key_source, clock=clock, registry=registry, config_manager=config_manager
+        )
+        self._tokens = TokenAccessor(store, self._integrations, registry, clock, on_event)
+        self._token_operations = TokenOperations(store, self._integrations, clock, self._tokens)
+        self._authorizations = Authorizations(store, self._integrations, registry, clock, self._tokens)
 
     @classmethod
     @asynccontextmanager
@@ -90,27 +111,31 @@ class SISService:
         *,
         key: str | None = None,
         key_file: str | Path | None = None,
+        key_source: KeySource | None = None,
         clock: Clock | None = None,
         today: date | None = None,
         registry: Registry | None = None,
         config_manager: SISConfigManager | None = None,
+        on_event: Listener | None = None,
     ) -> AsyncIterator[SISService]:
         """Open a database and close it in the end: `database`, else `SIS_CONNECT_DATABASE_URL`, else `sqlite:///sis-connect.db`.
 
-        Secrets are sealed with `key` (32 bytes in base64url, several separated by commas), else `SIS_CONNECT_KEY`, else what
-        is in `key_file`, by default `sis-connect.key` beside the database. `today` fixes the school date; by default it is the
-        calendar day in the district's time zone.
+        Secrets are sealed with the keys of `key_source`, else with `key` (32 bytes in base64url, several separated by commas),
+        else with what is in `key_file`; else as `SIS_CONNECT_KEY_FILE`, `SIS_CONNECT_KEY_SOURCE` and `SIS_CONNECT_KEY` say, by
+        default with `sis-connect.key` beside the database. `today` fixes the school date; by default it is the calendar day in
+        the district's time zone. `on_event` is told what happens to tokens, such as that one is broken.
         """
         database = database or database_in_environment() or DEFAULT_DATABASE
-        key = key or (None if key_file else key_in_environment())
+        keys = key_source or key_source_for(database, key=key, key_file=key_file)
         async with open_store(database) as store:
             yield cls(
                 store,
-                vault=lambda may_create: vault_of(database, key, key_file, may_create=may_create),
+                key_source=keys,
                 clock=clock or SystemClock(),
                 today=today or today_in_environment(),
                 registry=registry or discover(),
                 config_manager=config_manager or SISConfigManager(),
+                on_event=on_event,
             )
 
     # -- integrations --------------------------------------------------------------------------------------------------
@@ -133,6 +158,49 @@ class SISService:
         info = self.registry.info(row.provider)
         async with self._provider(row, info, await self._integrations.config(row), Traffic()) as opened:
             return list(await opened.provider.check())
+
+    # -- tokens --------------------------------------------------------------------------------------------------------
+
+    async def tokens(self, name: str | None = None) -> list[TokenHealth]:
+        """How the token of one integration is, or of all. Nothing is sent."""
+        rows = await self._integrations.rows(name)
+        return await tokens_of(self._store, self._integrations, self.registry, rows, self._clock.now())
+
+    async def authorization_url(self, name: str, *, redirect_uri: str, session: str, actor: str = "") -> str:
+        """Where to send an administrator of the district to give access. It waits 10 minutes for their return.
+
+        `redirect_uri` is the address of ours that the SIS has registered, to the letter. `session` is a value that only this
+        user's session has: the same must be given when they come back.
+        """
+        return await self._authorizations.begin(name, redirect_uri=redirect_uri, session=session, actor=actor)
+
+    async def complete_authorization(self, redirect_url: str, *, session: str, actor: str = "") -> Integration:
+        """Take the whole address that the administrator came back to, and keep the token it brings. Each works once."""
+        name = await self._authorizations.complete(redirect_url, session=session, actor=actor)
+        return described(await self._integrations.row(name))
+
+    async def renew_tokens(self, name: str | None = None, *, actor: str = "") -> list[TokenResult]:
+        """A new token now, for one or all. What fails for one is its own result, here and below."""
+        return await self._token_operations.renew(name, actor=actor)
+
+    async def revoke_tokens(self, name: str | None = None, *, actor: str = "") -> list[TokenResult]:
+        """Give tokens back to the SIS where it takes them back, and forget them here in any case."""
+        return await self._token_operations.revoke(name, actor=actor)
+
+    async def cleanup_tokens(self, name: str | None = None, *, actor: str = "") -> list[TokenResult]:
+        """Drop what is of no use any more: authorizations never finished, what removed integrations left, former secrets."""
+        return await self._token_operations.cleanup(name, actor=actor)
+
+    async def keep_tokens(self, *, rate: float = 10.0, actor: str = "") -> NoReturn:
+        """Keep grants alive that nobody uses, until cancelled: at most `rate` renewals a second. One process does it."""
+        await self._token_operations.keep(rate=rate, actor=actor)
+
+    async def rotate_key(self, *, new: bool = False, actor: str = "") -> KeyRotation:
+        """Seal everything anew with the first key, while the work goes on; `new` puts a new key in front before.
+
+        What was sealed with a former key opens all the time, as long as that key is still given.
+        """
+        return await rotate_key(self._store, self._integrations, self._clock, new=new, actor=actor)
 
     # -- plans and syncs -----------------------------------------------------------------------------------------------
 
@@ -257,8 +325,7 @@ class SISService:
 
     async def health(self, name: str | None = None) -> list[Health]:
         """How one integration is doing, or all."""
-        rows = [await self._integrations.row(name)] if name is not None else await self._integrations.rows()
-        return await health_of(self._store, rows, self._clock.now())
+        return await health_of(self._store, await self._integrations.rows(name), self._clock.now())
 
     # -- putting a run together ----------------------------------------------------------------------------------------
 
@@ -287,21 +354,14 @@ class SISService:
     async def _provider(
         self, row: Row[Any], info: ProviderInfo, config: SISProviderConfig, traffic: Traffic
     ) -> AsyncIterator[OpenProvider]:
-        limiter = limiter_for(info, config, clock=self._clock, log=SQLWindowLog(self._store, self._clock))
+        limiter = self._tokens.limiter(info, config)
         traffic.window_left = lambda: limiter.window_left
-        tokens = None
-        if config.client_id and config.client_secret is not None:
-            tokens = token_source(
-                info,
-                config,
-                limiter=limiter,
-                clock=self._clock,
-                on_call=traffic.count,
-                store=SQLTokenStore(self._store, await self._integrations.vault(), self._clock, integration_id=row.id),
-            )
-        async with open_provider(
-            info, config, limiter=limiter, tokens=tokens, clock=self._clock, on_call=traffic.count
-        ) as opened:
+        async with (
+            self._tokens.open(row, config=config, limiter=limiter, on_call=traffic.count) as access,
+            open_provider(
+                info, config, limiter=limiter, tokens=access.tokens, clock=self._clock, on_call=traffic.count
+            ) as opened,
+        ):
             yield opened
 
     async def _school_date(self, row: Row[Any], config: SISProviderConfig, opened: OpenProvider | None) -> date:

@@ -10,16 +10,18 @@ from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from sis_connect.capabilities import Kind
 from sis_connect.errors import ConfigurationError
+from sis_connect.oauth.client import ClientAuthentication, TokenMethod
 
 Strategy = Literal["sis_wins", "local_wins", "newest_wins", "manual"]
 Owner = Literal["shared", "sis", "local"]
+GrantName = Literal["client_credentials", "password", "authorization_code"]
 
 
 def is_loopback(host: str) -> bool:
@@ -50,6 +52,12 @@ def check_url(url: str) -> str:
     return url.strip().rstrip("/")
 
 
+def check_exact_url(url: str) -> str:
+    """The same for an address that is used, or compared, to the letter: some servers insist on their last slash."""
+    check_url(url)
+    return url.strip()
+
+
 def parse_rate_limit(value: object) -> object:
     """`60/60` (requests/seconds) or `off`."""
     if not isinstance(value, str):
@@ -66,6 +74,18 @@ def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _pairs(value: object) -> object:
+    """`appName=lincoln&other=1`, as it stands after the question mark of an address."""
+    return dict(parse_qsl(value, keep_blank_values=True)) if isinstance(value, str) else value
+
+
+def _no_field_of_the_grant(parameters: dict[str, str]) -> dict[str, str]:
+    taken = sorted(parameters.keys() & _FIELDS_OF_GRANTS)
+    if taken:
+        raise ValueError(f"must not hold {taken[0]}, which has a setting of its own or is sent by itself")
+    return parameters
+
+
 def _known_zone(value: str | None) -> str | None:
     if value is not None:
         try:
@@ -75,7 +95,17 @@ def _known_zone(value: str | None) -> str | None:
     return value
 
 
+#: What a request for a token says itself. Twice would be once too often, and a secret does not belong among plain settings.
+_FIELDS_OF_GRANTS = frozenset(
+    (
+        *("grant_type", "scope", "client_id", "client_secret", "client_assertion", "assertion", "username", "password"),
+        *("refresh_token", "code", "code_verifier", "redirect_uri", "token"),
+    )
+)
+
 Url = Annotated[str, AfterValidator(check_url)]
+ExactUrl = Annotated[str, AfterValidator(check_exact_url)]
+Parameters = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_no_field_of_the_grant)]
 RateLimit = Annotated[tuple[int, float] | Literal["off"] | None, BeforeValidator(parse_rate_limit)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 
@@ -97,15 +127,35 @@ class SISProviderConfig(BaseModel):
     `batch_size` is how many records go to a host app's target at once. `school_year` is the year it ends in. `fields` names
     on-request fields to read and keep, such as `birth_date` or `students.gender`. `absence_grace` is hours. `policies` holds
     field policies by `kind.field`. `options` are the provider's own keys.
+
+    `grant` is how tokens are had. `former_client_secret` is tried where the newest is refused, while the district changes it.
+    `username` and `password` are for the grant `password`, by default client id and secret. `scope` is what to ask for, names
+    with spaces between them. `client_authentication` is where id and secret go, `token_method` where the rest goes,
+    `token_parameters` what else belongs into the query of the token URL. `authorize_url`, `issuer` and `revocation_url` are
+    those of the SIS, where the provider cannot know them. A token is renewed `renew_before` seconds before its end, or when a
+    quarter of its life is left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     provider: str
     base_url: Url
-    token_url: Url | None = None
+    token_url: ExactUrl | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
+    former_client_secret: SecretStr | None = None
+
+    grant: GrantName | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    scope: str | None = None
+    client_authentication: ClientAuthentication | None = None
+    token_method: TokenMethod | None = None
+    token_parameters: Parameters = Field(default_factory=dict)
+    authorize_url: ExactUrl | None = None
+    issuer: ExactUrl | None = None
+    revocation_url: ExactUrl | None = None
+    renew_before: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
 
     rate_limit: RateLimit = None
     page_size: Annotated[int, Field(ge=1)] | None = None
@@ -130,8 +180,10 @@ class SISProviderConfig(BaseModel):
         return frozenset(field for owner, _, field in names if owner in ("", kind))
 
 
+#: Settings that are secrets: never on a command line, never stored among the others.
+SECRET_KEYS = frozenset(("client_secret", "former_client_secret", "password"))
 #: Settings that every provider shares, and that `--set` and the environment may give.
-COMMON_KEYS = frozenset(SISProviderConfig.model_fields) - {"provider", "options", "policies", "client_secret"}
+COMMON_KEYS = frozenset(SISProviderConfig.model_fields) - {"provider", "options", "policies"} - SECRET_KEYS
 
 
 def validated(values: Mapping[str, Any], *, origin: str) -> SISProviderConfig:
@@ -188,9 +240,10 @@ class SISConfigManager:
                     f"{path} has {name!r} outside any integration.", remedy=f"Put it under a table such as [{name}]."
                 )
             values = dict(table)
-            secret_file = values.pop("client_secret_file", None)
-            if secret_file is not None:
-                values["client_secret"] = read_secret(path.parent / str(secret_file))
+            for key in SECRET_KEYS:
+                secret_file = values.pop(f"{key}_file", None)
+                if secret_file is not None:
+                    values[key] = read_secret(path.parent / str(secret_file))
             configs[name] = self.resolve(name, values, origin=f"{path}, [{name}]")
         return configs
 
@@ -201,7 +254,7 @@ class SISConfigManager:
 
         Of the environment, the common keys are taken, and those of the provider's own that are stored.
         """
-        known = COMMON_KEYS | {"client_secret"} | stored.keys() | dict(stored.get("options", {})).keys()
+        known = COMMON_KEYS | SECRET_KEYS | stored.keys() | dict(stored.get("options", {})).keys()
         values = {**stored, **self._from_environment(name, known=known), **(overrides or {})}
         return validated(values, origin=origin)
 
@@ -228,6 +281,16 @@ def read_secret(path: str | Path) -> SecretStr:
 def key_in_environment(environment: Mapping[str, str] | None = None) -> str | None:
     """The keys that seal secrets, from `SIS_CONNECT_KEY`."""
     return (os.environ if environment is None else environment).get("SIS_CONNECT_KEY") or None
+
+
+def key_file_in_environment(environment: Mapping[str, str] | None = None) -> str | None:
+    """The file with the keys that seal secrets, from `SIS_CONNECT_KEY_FILE`."""
+    return (os.environ if environment is None else environment).get("SIS_CONNECT_KEY_FILE") or None
+
+
+def key_source_in_environment(environment: Mapping[str, str] | None = None) -> str | None:
+    """Where else the keys that seal secrets are kept, from `SIS_CONNECT_KEY_SOURCE`: `keyring`."""
+    return (os.environ if environment is None else environment).get("SIS_CONNECT_KEY_SOURCE") or None
 
 
 def database_in_environment(environment: Mapping[str, str] | None = None) -> str | None:

@@ -22,14 +22,15 @@ from manual_clock import ManualClock
 from raw_server import Answer, Heard, RawServer, json_answer, serving
 from sis_connect.clock import SystemClock
 from sis_connect.errors import StorageError
+from sis_connect.oauth.client import OAuthClient
+from sis_connect.oauth.endpoint import TokenEndpoint
+from sis_connect.oauth.grants import client_credentials_grant
 from sis_connect.store.sql import Store, open_engine
 from sis_connect.store.tables import metadata, rate_slot
 from sis_connect.store.window_log import SQLWindowLog
 from sis_connect.tokens.token_manager import TokenManager
 from sis_connect.transport.http import Transport
-from sis_connect.transport.oauth import ClientCredentials
 from sis_connect.transport.rate_limit import MARGIN, Full, Limiter, Taken
-from sis_connect.transport.token_endpoint import TokenEndpoint
 from strict_server import StrictServer, strict_server
 
 LIMIT = 60
@@ -141,8 +142,9 @@ async def test_p11_token_requests_and_attempts_that_fail_take_slots_too() -> Non
 
 
 def _tokens(server: RawServer, limiter: Limiter) -> TokenManager:
-    credentials = ClientCredentials(token_url=f"{server.url}/token", client_id="x", client_secret=SecretStr("y"))
-    return TokenManager(TokenEndpoint(credentials, limiter=limiter, clock=SystemClock()), clock=SystemClock())
+    client = OAuthClient(token_url=f"{server.url}/token", client_id="x", secrets=(SecretStr("y"),))
+    endpoint = TokenEndpoint(client, limiter=limiter, clock=SystemClock())
+    return TokenManager(client_credentials_grant(endpoint), clock=SystemClock())
 
 
 async def test_a_slot_in_the_database_comes_back_by_itself_when_its_holder_was_killed(store: Store) -> None:

@@ -22,12 +22,13 @@ from sis_connect.errors import (
     SISError,
     UnexpectedResponse,
 )
+from sis_connect.oauth.client import OAuthClient
+from sis_connect.oauth.endpoint import TokenEndpoint
+from sis_connect.oauth.grants import client_credentials, client_credentials_grant
 from sis_connect.tokens.token_manager import TokenManager
 from sis_connect.transport.addresses import own_query
 from sis_connect.transport.http import Call, Transport
-from sis_connect.transport.oauth import ClientCredentials
 from sis_connect.transport.rate_limit import unlimited
-from sis_connect.transport.token_endpoint import TokenEndpoint
 from talking_transport import PUPIL, SECRET, FixedToken, always, fails, in_turn, talking_to, transport
 
 # --- tokens ------------------------------------------------------------------------------------------------------------------
@@ -48,13 +49,13 @@ class District:
         return json_answer({}) if heard.headers.get("authorization") == f"Bearer token-{self.valid}" else self.refusal
 
 
-def credentials(server: RawServer) -> ClientCredentials:
-    return ClientCredentials(token_url=f"{server.url}/oauth/token", client_id="district", client_secret=SecretStr(SECRET))
+def client(server: RawServer) -> OAuthClient:
+    return OAuthClient(token_url=f"{server.url}/oauth/token", client_id="district", secrets=(SecretStr(SECRET),))
 
 
 def manager(server: RawServer, **settings: Any) -> TokenManager:
-    endpoint = TokenEndpoint(credentials(server), **{"limiter": unlimited(), "clock": SystemClock(), **settings})
-    return TokenManager(endpoint, clock=SystemClock())
+    endpoint = TokenEndpoint(client(server), **{"limiter": unlimited(), "clock": SystemClock(), **settings})
+    return TokenManager(client_credentials_grant(endpoint), clock=SystemClock())
 
 
 async def test_fifty_callers_without_a_token_fetch_one() -> None:
@@ -167,7 +168,7 @@ async def test_p8_a_redirect_of_the_token_url_does_not_take_the_secret_along() -
     async with serving(always(json_answer({"access_token": "x"}))) as elsewhere:
         async with serving(always(answer(status=307, location=f"{elsewhere.url}/oauth/token"))) as server:
             with pytest.raises(UnexpectedResponse, match="redirects are not followed"):
-                await TokenEndpoint(credentials(server), limiter=unlimited(), clock=SystemClock())()
+                await TokenEndpoint(client(server), limiter=unlimited(), clock=SystemClock()).fetch(client_credentials())
         assert elsewhere.heard == []
 
 
@@ -267,8 +268,9 @@ async def test_p7_neither_logs_nor_errors_nor_calls_show_a_secret_or_a_pupil(cap
             await subject.get_json("/x")
         shown += "".join(traceback.format_exception(caught.value))
     async with serving(always(json_answer({"error": "invalid_client"}, status=401))) as server:
+        endpoint = TokenEndpoint(client(server), limiter=unlimited(), clock=SystemClock(), on_call=calls.append)
         with pytest.raises(AuthenticationError) as refused:
-            await TokenEndpoint(credentials(server), limiter=unlimited(), clock=SystemClock(), on_call=calls.append)()
+            await endpoint.fetch(client_credentials())
         shown += "".join(traceback.format_exception(refused.value))
     shown += caplog.text + repr(calls)
     assert "hush" not in shown

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from sis_connect.errors import ConfigurationError
 from sis_connect.settings import (
     COMMON_KEYS,
+    SECRET_KEYS,
     SISConfigManager,
     SISProviderConfig,
     check_url,
@@ -229,3 +231,62 @@ def test_database_and_school_date_come_from_the_environment() -> None:
     assert (database_in_environment({}), today_in_environment({})) == (None, None)
     with pytest.raises(ConfigurationError, match="no date"):
         today_in_environment({"SIS_CONNECT_TODAY": "tomorrow"})
+
+
+@pytest.mark.parametrize("name", ["token_url", "authorize_url", "issuer", "revocation_url"])
+def test_an_address_that_is_used_to_the_letter_keeps_its_last_slash_and_must_be_safe(name: str) -> None:
+    assert getattr(settings(**{name: f" {URL}/oauth2/ "}), name) == f"{URL}/oauth2/"
+    assert getattr(settings(**{name: f"{URL}/oauth2"}), name) == f"{URL}/oauth2"
+    for address in ("http://sis.example.org/", f"{URL}/?x=1", "sis.example.org", "https://me:hunter2@sis.example.org"):
+        with pytest.raises(ConfigurationError, match=name) as caught:
+            settings(**{name: address})
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["appName=Lincoln+High&x=", {"appName": "Lincoln High", "x": ""}])
+def test_what_belongs_into_the_query_of_the_token_url_is_given_as_it_stands_there_or_as_a_table(given: object) -> None:
+    assert settings(token_parameters=given).token_parameters == {"appName": "Lincoln High", "x": ""}
+
+
+@pytest.mark.parametrize("name", ["client_secret", "password", "refresh_token", "grant_type", "scope", "client_id", "code"])
+def test_p7_what_has_a_setting_of_its_own_does_not_hide_among_parameters(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"must not hold {name}") as caught:
+        settings(token_parameters={name: "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"grant": "implicit"},
+        {"client_authentication": "digest"},
+        {"token_method": "PUT"},
+        {"renew_before": -1},
+        {"renew_before": "nan"},
+    ],
+    ids=str,
+)
+def test_a_way_of_asking_for_tokens_that_there_is_not_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        settings(**wrong)
+
+
+def test_p7_every_secret_stays_out_of_sight_and_off_the_command_line(tmp_path: Path) -> None:
+    it = settings(client_secret="hunter1", former_client_secret="hunter2", password="hunter3")
+    assert "hunter" not in repr(it) + str(it) + it.model_dump_json()
+    assert not COMMON_KEYS & SECRET_KEYS
+    assert {name for name, value in it if isinstance(value, SecretStr)} == SECRET_KEYS
+
+
+def test_every_secret_can_come_from_a_file_or_the_environment(tmp_path: Path) -> None:
+    for key in SECRET_KEYS:
+        (tmp_path / key).write_text(f"hunter-{key}\n", encoding="utf-8")
+    path = tmp_path / "sis-connect.toml"
+    files = "\n".join(f'{key}_file = "{key}"' for key in SECRET_KEYS)
+    path.write_text(f'[lincoln]\nprovider = "acme"\nbase_url = "{URL}"\n{files}\n', encoding="utf-8")
+    lincoln = SISConfigManager({}).load(path)["lincoln"]
+    environment = {f"SIS_CONNECT_LINCOLN_{key.upper()}": f"hunter-{key}" for key in SECRET_KEYS}
+    told = SISConfigManager(environment).resolve("lincoln", {"provider": "acme", "base_url": URL})
+    for config in (lincoln, told):
+        for key in SECRET_KEYS:
+            assert getattr(config, key).get_secret_value() == f"hunter-{key}"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from manual_clock import ManualClock
-from sis_connect.errors import AuthenticationError, ConfigurationError, NetworkError
-from sis_connect.store.sql import Store, open_engine
-from sis_connect.store.tables import metadata, oauth_token
-from sis_connect.store.token_store import SQLTokenStore
+from sis_connect.errors import AuthenticationError, NetworkError
 from sis_connect.tokens.token import AccessToken, StoredToken
-from sis_connect.tokens.token_manager import MemoryTokenStore, TokenManager
-from sis_connect.tokens.vault import Vault, new_key
+from sis_connect.tokens.token_manager import TokenManager
+from sis_connect.tokens.token_state import MemoryTokenStore
+
+DAY = 86400
 
 
 class TokenServer:
@@ -31,7 +30,7 @@ class TokenServer:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self) -> StoredToken:
+    async def __call__(self, _former: StoredToken | None) -> StoredToken:
         self.asked += 1
         number = 1 if self.same else self.asked
         await self.gate.wait()
@@ -53,14 +52,46 @@ async def text(manager: TokenManager, rejected: str | None = None) -> str:
     return (await manager.token(None if rejected is None else AccessToken(rejected))).get_secret_value()
 
 
-@pytest.mark.parametrize("seconds", [3600, 60, 30, 1])
-async def test_fifty_callers_fetch_one_token(clock: ManualClock, seconds: float) -> None:
+@settings(deadline=None)
+@given(seconds=st.integers(1, 30 * DAY), jitter=st.floats(0, 1))
+@example(seconds=1, jitter=0)
+@example(seconds=30 * DAY, jitter=1)
+async def test_fifty_callers_on_an_expired_token_renew_it_once_at_every_lifetime(seconds: int, jitter: float) -> None:
+    clock = ManualClock()
     server = TokenServer(clock, seconds=seconds)
-    manager = TokenManager(server, clock=clock)
+    manager = TokenManager(server, clock=clock, jitter=jitter)
     assert set(await asyncio.gather(*(text(manager) for _ in range(50)))) == {"token-1"}
     clock.advance(seconds)
     assert set(await asyncio.gather(*(text(manager) for _ in range(50)))) == {"token-2"}
     assert server.asked == 2
+
+
+async def test_a_server_that_hands_out_the_same_token_is_asked_again_when_it_has_ended(clock: ManualClock) -> None:
+    server = TokenServer(clock, seconds=3600, same=True)
+    manager = TokenManager(server, clock=clock)
+    await text(manager)
+    clock.advance(3001)
+    server.seconds = 599  # what is left of it
+    assert await text(manager) == "token-1"
+    for _ in range(59):
+        clock.advance(10)
+        assert await text(manager) == "token-1"
+    assert server.asked == 2
+    clock.advance(10)
+    assert await text(manager) == "token-1"
+    assert server.asked == 3
+
+
+async def test_a_refusal_during_a_renewal_ahead_of_time_brings_another_token(clock: ManualClock) -> None:
+    server = TokenServer(clock)
+    manager = TokenManager(server, clock=clock)
+    await text(manager)
+    clock.advance(3100)
+    server.down = True
+    ahead, refused = asyncio.create_task(text(manager)), asyncio.create_task(text(manager, "token-1"))
+    await asyncio.wait({ahead})
+    server.down = False
+    assert (await ahead, await refused) == ("token-1", "token-3")
 
 
 async def test_twenty_refusals_at_once_bring_one_replacement(clock: ManualClock) -> None:
@@ -107,8 +138,7 @@ async def test_where_the_same_token_comes_until_its_end_it_is_used_until_its_end
 
 
 async def test_a_token_that_never_ends_is_used_until_it_is_refused(clock: ManualClock) -> None:
-    store = MemoryTokenStore()
-    await store.save(StoredToken(access_token=AccessToken("old"), obtained_at=clock.now(), expires_at=None))
+    store = MemoryTokenStore(StoredToken(access_token=AccessToken("old"), obtained_at=clock.now(), expires_at=None))
     server = TokenServer(clock)
     manager = TokenManager(server, clock=clock, store=store)
     clock.advance(10**8)
@@ -164,7 +194,7 @@ async def test_what_a_flight_brings_is_kept_though_every_caller_left(clock: Manu
     await asyncio.gather(caller, return_exceptions=True)
     server.gate.set()
     await asyncio.sleep(0.01)
-    assert await store.load() is not None
+    assert (await store.load()).token is not None
     assert await text(manager) == "token-1"
     assert server.asked == 1
 
@@ -177,65 +207,3 @@ async def test_the_store_is_read_before_the_server_is_asked(clock: ManualClock) 
     assert await text(one, "token-1") == "token-2"
     assert await text(sibling, "token-1") == "token-2"
     assert server.asked == 2
-
-
-class Database:
-    def __init__(self, store: Store, clock: ManualClock) -> None:
-        self.store, self.clock, self.key = store, clock, new_key()
-
-    def tokens(self, integration_id: int = 1, *, key: str | None = None) -> SQLTokenStore:
-        return SQLTokenStore(self.store, Vault.from_text(key or self.key), self.clock, integration_id=integration_id)
-
-    async def row(self) -> dict[str, object]:
-        async with self.store.read() as connection:
-            return dict((await connection.execute(select(oauth_token))).one()._mapping)
-
-
-@pytest.fixture
-async def database(tmp_path: Path, clock: ManualClock):  # type: ignore[no-untyped-def]
-    engine = open_engine(f"sqlite:///{tmp_path / 'tokens.db'}")
-    async with engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
-    yield Database(Store(engine), clock)
-    await engine.dispose()
-
-
-async def test_a_token_outlives_the_process_sealed(database: Database, clock: ManualClock) -> None:
-    server = TokenServer(clock)
-    assert await text(TokenManager(server, clock=clock, store=database.tokens())) == "token-1"
-    assert await text(TokenManager(server, clock=clock, store=database.tokens())) == "token-1"
-    assert server.asked == 1
-    row = await database.row()
-    assert b"token-1" not in bytes(row["sealed"])  # type: ignore[call-overload]
-    assert (row["state"], row["failures"]) == ("active", 0)
-    saved = await database.tokens().load()
-    assert saved is not None
-    assert saved.lifetime == timedelta(hours=1)
-
-
-async def test_p7_a_token_moved_to_another_integration_does_not_open(database: Database, clock: ManualClock) -> None:
-    await text(TokenManager(TokenServer(clock), clock=clock, store=database.tokens()))
-    async with database.store.write() as connection:
-        await connection.execute(oauth_token.update().values(integration_id=2))
-    with pytest.raises(Exception, match="another place"):
-        await database.tokens(2).load()
-
-
-async def test_the_wrong_key_is_named(database: Database, clock: ManualClock) -> None:
-    await text(TokenManager(TokenServer(clock), clock=clock, store=database.tokens()))
-    with pytest.raises(ConfigurationError, match="another key"):
-        await database.tokens(key=new_key()).load()
-
-
-async def test_failures_are_counted_until_a_token_comes(database: Database, clock: ManualClock) -> None:
-    server = TokenServer(clock)
-    manager = TokenManager(server, clock=clock, store=database.tokens())
-    server.down = True
-    for _ in range(2):
-        with pytest.raises(NetworkError):
-            await text(manager)
-    row = await database.row()
-    assert (row["state"], row["failures"], row["sealed"]) == ("failing", 2, None)
-    server.down = False
-    await text(manager)
-    assert (await database.row())["failures"] == 0

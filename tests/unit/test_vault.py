@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-from pathlib import Path
 
 import pytest
 
 from sis_connect.errors import ConfigurationError, StorageError
-from sis_connect.tokens.vault import Vault, new_key
+from sis_connect.tokens.vault import Vault, key_id_of, new_key, parse_keys
 
+#: The bytes from 0 to 31.
+KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 PLACE = {"integration": "7", "field": "client secret"}
 
 
@@ -57,7 +57,11 @@ def test_the_first_key_seals_and_all_keys_open() -> None:
     assert "SIS_CONNECT_KEY" in caught.value.remedy
 
 
-@pytest.mark.parametrize("text", ["", ",", "short", new_key() + "!", new_key()[:-6], "é" * 43])
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "short", KEY + "!", KEY[:-6], "é" * 43],
+    ids=["nothing", "a comma", "too short", "a strange character", "cut off", "not ASCII"],
+)
 def test_text_that_holds_no_key_is_named(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Vault.from_text(text)
@@ -79,41 +83,23 @@ def test_p7_a_vault_shows_no_key_and_is_not_pickled() -> None:
         pickle.dumps(vault)
 
 
-def test_a_missing_key_file_is_made_for_its_owner_only_while_nothing_is_sealed(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "key"
-    made = Vault.from_file(path, may_create=True)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert Vault.from_file(path, may_create=False).key_id == made.key_id
-    assert Vault.from_file(path, may_create=True).key_id == made.key_id
-    assert os.listdir(path.parent) == ["key"]
+def test_p7_a_key_that_was_put_in_front_meanwhile_is_found_by_looking_again() -> None:
+    former, newest = new_key(), new_key()
+    kept = [former]
+
+    def look() -> list[bytes]:
+        return parse_keys(",".join(kept), origin="a test")
+
+    running = Vault(look(), look_again=look)
+    kept.insert(0, newest)
+    sealed = Vault(look()).seal(b"hush", **PLACE)
+    assert running.open(sealed, **PLACE) == b"hush"
+    assert running.key_id == key_id_of(sealed), "from now on it seals with the newest, too"
 
 
-def test_a_missing_key_file_is_an_error_once_something_is_sealed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="missing") as caught:
-        Vault.from_file(tmp_path / "key", may_create=False)
-    assert "Restore" in caught.value.remedy
-    assert not (tmp_path / "key").exists()
-
-
-def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    Vault.from_file(path, may_create=True)
-    path.chmod(0o640)
-    with pytest.raises(ConfigurationError, match="other users") as caught:
-        Vault.from_file(path, may_create=True)
-    assert "chmod 600" in caught.value.remedy
-
-
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff\xfe"])
-def test_a_key_file_without_a_key_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "key"
-    path.write_bytes(content)
-    path.chmod(0o600)
-    with pytest.raises(ConfigurationError):
-        Vault.from_file(path, may_create=True)
-
-
-def test_a_key_file_in_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(ConfigurationError, match="cannot be made"):
-        Vault.from_file(tmp_path / "file" / "key", may_create=True)
+def test_a_key_that_is_nowhere_is_named_and_the_ring_stays() -> None:
+    own = new_key()
+    vault = Vault(parse_keys(own, origin="a test"), look_again=list)
+    with pytest.raises(ConfigurationError, match="another key"):
+        vault.open(Vault.from_text(new_key()).seal(b"hush", **PLACE), **PLACE)
+    assert vault.open(vault.seal(b"hush", **PLACE), **PLACE) == b"hush"

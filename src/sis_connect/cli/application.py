@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sis_connect.cli import demo, exporting, holding, integrations, providers, sandboxes, syncing
+from sis_connect.cli import authorizing, demo, exporting, holding, integrations, providers, sandboxes, syncing, tokens
 from sis_connect.cli.invocation import Invocation
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
-for part in (demo, providers, sandboxes, integrations, syncing, holding, exporting):
+for part in (demo, providers, sandboxes, integrations, authorizing, tokens, syncing, holding, exporting):
     part.register(app)
 
 #: The options of `sis-connect` itself: whether they take a value.

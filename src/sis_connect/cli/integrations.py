@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The integration.")]
 OptionalName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="The integration; all of them without it.")]
 
 SECRET_VARIABLE = "SIS_CONNECT_CLIENT_SECRET"  # noqa: S105 - the name of a variable, no secret
+PASSWORD_VARIABLE = "SIS_CONNECT_PASSWORD"  # noqa: S105 - the name of a variable, no secret
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +53,10 @@ async def add(
     client_secret_file: Annotated[
         Path | None, typer.Option(help=f"A file with the client secret; or give it in {SECRET_VARIABLE}.")
     ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help=f"A file with the password, for the grant `password`; or give it in {PASSWORD_VARIABLE}."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; may be given again.")
     ] = None,
@@ -60,20 +66,20 @@ async def add(
     as_json: AsJson = False,
 ) -> None:
     """Connect a district, or change its settings."""
-    from sis_connect.settings import SISConfigManager, read_secret
+    from sis_connect.settings import SECRET_KEYS, SISConfigManager
 
     invocation = invocation_of(context)
     given: dict[str, Any] = {"provider": provider, "base_url": base_url, "token_url": token_url, "client_id": client_id}
     given = {key: value for key, value in given.items() if value is not None} | pairs(settings)
-    if "client_secret" in given:
-        raise typer.BadParameter(f"A secret does not belong on a command line; use --client-secret-file or {SECRET_VARIABLE}.")
+    if SECRET_KEYS & given.keys():
+        raise typer.BadParameter(
+            f"A secret does not belong on a command line; use --client-secret-file or {SECRET_VARIABLE}, "
+            f"for a password --password-file or {PASSWORD_VARIABLE}."
+        )
     if source is None and name is not None:
-        if client_secret_file is not None:
-            given["client_secret"] = read_secret(client_secret_file)
-        elif os.environ.get(SECRET_VARIABLE):
-            given["client_secret"] = os.environ[SECRET_VARIABLE]
+        given |= secrets({"client_secret": client_secret_file, "password": password_file})
         configs = {name: SISConfigManager().resolve(name, {}, given, origin="the arguments of `add`")}
-    elif given or client_secret_file is not None:
+    elif given or client_secret_file is not None or password_file is not None:
         raise typer.BadParameter("Give either a NAME with its settings or a file that has them.")
     else:
         configs = declared(SISConfigManager().load(source or invocation.config), name, source or invocation.config)
@@ -88,6 +94,15 @@ async def add(
     for each, config in configs.items():
         say(f"Added {each}: {config.provider} at {config.base_url}.")
     say(f"Check the connection with: sis-connect doctor {next(iter(configs))}")
+
+
+def secrets(files: Mapping[str, Path | None]) -> dict[str, Any]:
+    """Secrets from the files that were named, else from the environment."""
+    from sis_connect.settings import read_secret
+
+    variables = {"client_secret": SECRET_VARIABLE, "password": PASSWORD_VARIABLE}
+    given = {key: read_secret(path) if path is not None else os.environ.get(variables[key]) for key, path in files.items()}
+    return {key: value for key, value in given.items() if value}
 
 
 def pairs(texts: list[str] | None) -> dict[str, str]:

@@ -87,38 +87,68 @@ async def check_fence(connection: AsyncConnection, lease: Lease) -> None:
         )
 
 
+async def take(connection: AsyncConnection, name: str, holder: str, now: float) -> Lease | Holding:
+    """Take a lease that nobody holds, in the caller's transaction; else say who does."""
+    row = (await connection.execute(select(table).where(table.c.name == name))).one_or_none()
+    if row is not None and row.expires_at > now and not process_is_gone(row.host, row.pid):
+        return Holding(row.host, row.pid, row.expires_at)
+    fence = 1 if row is None else int(row.fence) + 1
+    values = {"holder": holder, "fence": fence, "host": _this_host(), "pid": os.getpid(), "expires_at": now + TERM}
+    if row is None:
+        await connection.execute(insert(table).values(name=name, **values))
+    else:
+        await connection.execute(update(table).where(table.c.name == name).values(**values))
+    return Lease(name, holder, fence)
+
+
+async def give_back(connection: AsyncConnection, lease: Lease) -> None:
+    """End a lease, in the caller's transaction. One that somebody else has taken over is left to them."""
+    await _set_term(connection, lease, 0.0)
+
+
+async def renew(store: Store, lease: Lease, clock: Clock) -> bool:
+    """Begin another term; false where somebody else has taken over."""
+    async with store.write() as connection:
+        return await _set_term(connection, lease, clock.now().timestamp() + TERM)
+
+
+async def _set_term(connection: AsyncConnection, lease: Lease, expires_at: float) -> bool:
+    result = await connection.execute(
+        update(table)
+        .where(table.c.name == lease.name, table.c.holder == lease.holder, table.c.fence == lease.fence)
+        .values(expires_at=expires_at)
+    )
+    return bool(result.rowcount)
+
+
+@asynccontextmanager
+async def kept(store: Store, lease: Lease, clock: Clock) -> AsyncIterator[None]:
+    """Keep a lease, by the event loop's own time: it tells that this process lives, whatever the wall clock does."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            with suppress(SISError):  # the database is away for a moment; the term is six beats long
+                if not await renew(store, lease, clock):
+                    return
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating
+
+
 async def _try_acquire(store: Store, name: str, holder: str, now: float) -> Lease | Holding:
     async with store.write() as connection:
-        row = (await connection.execute(select(table).where(table.c.name == name))).one_or_none()
-        if row is None:
-            values = {"holder": holder, "fence": 1, "host": _this_host(), "pid": os.getpid(), "expires_at": now + TERM}
-            await connection.execute(insert(table).values(name=name, **values))
-            return Lease(name, holder, 1)
-        if row.expires_at > now and not process_is_gone(row.host, row.pid):
-            return Holding(row.host, row.pid, row.expires_at)
-        fence = int(row.fence) + 1
-        values = {"holder": holder, "fence": fence, "host": _this_host(), "pid": os.getpid(), "expires_at": now + TERM}
-        await connection.execute(update(table).where(table.c.name == name).values(**values))
-        return Lease(name, holder, fence)
-
-
-async def _renew(store: Store, lease: Lease, clock: Clock) -> bool:
-    async with store.write() as connection:
-        result = await connection.execute(
-            update(table)
-            .where(table.c.name == lease.name, table.c.holder == lease.holder, table.c.fence == lease.fence)
-            .values(expires_at=clock.now().timestamp() + TERM)
-        )
-        return bool(result.rowcount)
+        return await take(connection, name, holder, now)
 
 
 async def _release(store: Store, lease: Lease) -> None:
     async with store.write() as connection:
-        await connection.execute(
-            update(table)
-            .where(table.c.name == lease.name, table.c.holder == lease.holder, table.c.fence == lease.fence)
-            .values(expires_at=0.0)
-        )
+        await give_back(connection, lease)
 
 
 @asynccontextmanager
@@ -159,7 +189,7 @@ async def _keep(store: Store, lease: Lease, clock: Clock) -> None:
     while True:
         await clock.sleep(BEAT)
         try:
-            if not await _renew(store, lease, clock):
+            if not await renew(store, lease, clock):
                 return  # somebody else holds it: the fence stops our next transaction
         except SISError:
             # The database is busy or away for a moment; the term is six beats long, and the fence guards the rest.

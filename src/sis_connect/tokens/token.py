@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from pydantic import SecretStr
 
-from sis_connect.errors import AuthenticationError
+from sis_connect.errors import AuthenticationError, UnexpectedResponse
 
 #: A token is renewed when this much of its life is left, or a quarter of it, whichever is less.
 RENEW_BEFORE = timedelta(seconds=600)
@@ -33,6 +33,16 @@ class GrantBroken(AuthenticationError):  # noqa: N818 - reads as what is the cas
     """The SIS does not accept the grant any more: only a person can give it again."""
 
     default_remedy = "Have an administrator of the district consent again: `sis-connect authorize NAME`."
+
+
+class UnusableToken(UnexpectedResponse):
+    """The SIS answered with something that is no usable token.
+
+    Where the answer to a refresh held a new refresh token all the same, the old one may be spent: `salvaged` is then the token
+    before with the new refresh token. Whoever keeps tokens keeps it, or the grant is lost.
+    """
+
+    salvaged: StoredToken | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,13 @@
-"""One access token for one integration, however many callers ask: fetched once, renewed in time, replaced when refused."""
+"""One access token for one integration, however many callers, processes and machines ask: fetched once, renewed in time.
+
+A server that rotates refresh tokens takes the former one for stolen when it comes again, and may end the grant for good. So a
+token is asked for by one caller at a time, who holds the right to it in the store, has read what the store knows after getting
+that right, and writes what comes before anybody uses it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -12,12 +16,17 @@ from pydantic import SecretStr
 
 from sis_connect.clock import Clock
 from sis_connect.errors import AuthenticationError, SISError
+from sis_connect.events import Listener
+from sis_connect.tokens.in_use import TokenInUse
+from sis_connect.tokens.renewal import Grant, Policy, Renewal, Wish
 from sis_connect.tokens.token import StoredToken
+from sis_connect.tokens.token_state import MemoryTokenStore, TokenStore
 
-_log = logging.getLogger(__name__)
+__all__ = ["Grant", "TokenManager", "TokenSource"]
 
-#: After a renewal in advance has failed, and after the server insisted on a refused token: do not ask again for so long.
+#: How long to leave alone a server that insists on a refused token, and a store that is away or busy.
 COOL_DOWN = timedelta(seconds=60)
+_LOOK_AGAIN = timedelta(seconds=2)
 
 
 class TokenSource(Protocol):
@@ -28,116 +37,100 @@ class TokenSource(Protocol):
         ...
 
 
-class TokenStore(Protocol):
-    """Where a token outlives the process."""
-
-    async def load(self) -> StoredToken | None:
-        """The token that was saved last, by whatever process."""
-        ...
-
-    async def save(self, token: StoredToken) -> None:
-        """Keep a token."""
-        ...
-
-    async def failed(self) -> None:
-        """Take note that no token could be had."""
-        ...
-
-
-class MemoryTokenStore:
-    """A token of this process only."""
-
-    def __init__(self) -> None:
-        self._token: StoredToken | None = None
-        self.failures = 0
-
-    async def load(self) -> StoredToken | None:
-        return self._token
-
-    async def save(self, token: StoredToken) -> None:
-        self._token, self.failures = token, 0
-
-    async def failed(self) -> None:
-        self.failures += 1
-
-
 class TokenManager:
-    """The token source of one integration.
+    """The token source of one integration. `aclose` it in the end, so that nothing that is under way is lost.
 
-    `fetch` asks the server for a token. It runs at most once at a time: callers share one flight, and one who is cancelled
-    neither takes it along nor loses what it brings.
+    `grant` asks the server. It runs at most once at a time: callers share one flight, and one who is cancelled neither takes it
+    along nor loses what it brings. A token is renewed when `renew_before` seconds or a quarter of its life are left, whichever is
+    less, and by `jitter` (0 to 1) up to as much earlier; where `renews_early` is false, only when it has ended.
     """
 
     def __init__(
         self,
-        fetch: Callable[[], Awaitable[StoredToken]],
+        grant: Grant,
         *,
         clock: Clock,
         store: TokenStore | None = None,
         renews_early: bool = True,
+        renew_before: float = 600.0,
+        jitter: float = 0.0,
+        integration: str = "",
+        on_event: Listener | None = None,
     ) -> None:
-        self._fetch = fetch
         self._clock = clock
-        self._store = store or MemoryTokenStore()
-        self._renews_early = renews_early
-        self._current: StoredToken | None = None
-        self._flight: asyncio.Task[StoredToken] | None = None
-        self._resting_until: datetime | None = None
+        self._in_use = TokenInUse(clock)
+        self._renewal = Renewal(
+            grant,
+            store if store is not None else MemoryTokenStore(),
+            self._in_use,
+            Policy(renews_early, timedelta(seconds=renew_before), jitter),
+            clock,
+            integration=integration,
+            on_event=on_event,
+        )
+        self._flight: tuple[Wish, asyncio.Task[StoredToken]] | None = None
         self._insisted: tuple[SecretStr, datetime] | None = None
 
     async def token(self, rejected: SecretStr | None = None) -> SecretStr:
         """A token to send. `rejected` is the one that the server has just refused: another one is fetched, once."""
-        if self._current is not None and self._serves(self._current, rejected):
-            return self._current.access_token
+        serving = self._in_use.serving(rejected)
+        if serving is not None:
+            return serving.access_token
         if rejected is not None and self._insists_on(rejected):
             raise _same_again()
-        renewed = await self._join_flight(rejected)
+        renewed = await self._fly(Wish(rejected))
         if rejected is not None and _same(renewed.access_token, rejected):
             self._insisted = (rejected, self._clock.now() + COOL_DOWN)
             raise _same_again()
         return renewed.access_token
 
-    async def _join_flight(self, rejected: SecretStr | None) -> StoredToken:
+    async def renew(self, *, since: datetime | None = None, turn: Callable[[], Awaitable[None]] | None = None) -> StoredToken:
+        """A new token now, whatever is left of the old one. One that was obtained after `since`, by whomever, will do.
+
+        `turn` is awaited right before the server is asked, so that renewals of many integrations can be spread over time.
+        """
+        return await self._fly(Wish(newer_than=since or self._clock.now(), turn=turn))
+
+    async def adopt(self, token: StoredToken) -> None:
+        """Take a token that came another way, such as a person's consent. It ends a broken state."""
+        await self._renewal.adopt(token)
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, so that what it brings is kept."""
+        while self._flight is not None:
+            await asyncio.wait({self._flight[1]})
+        await self._renewal.aclose()
+
+    async def _fly(self, wish: Wish) -> StoredToken:
+        while self._flight is not None and not wish.granted_by(self._flight[0]):
+            await asyncio.wait({self._flight[1]})  # it was begun for something else, and may bring what we do not want
+            serving = self._in_use.serving(wish.rejected)
+            if wish.newer_than is None and serving is not None:
+                return serving
         if self._flight is None:
-            self._flight = asyncio.create_task(self._renew(rejected))
-            self._flight.add_done_callback(self._landed)
+            task = asyncio.create_task(self._renew(wish))
+            self._flight = (wish, task)
+            task.add_done_callback(self._landed)
         try:
-            return await asyncio.shield(self._flight)
-        except SISError as error:
-            current = self._current
-            if rejected is not None or current is None or current.expired(self._clock.now()):
+            return await asyncio.shield(self._flight[1])
+        except SISError:
+            alive = self._in_use.alive
+            if not wish.plain or alive is None:
                 raise
-            # It was renewed ahead of time, and what we have still serves.
-            _log.warning("The access token could not be renewed in advance: %s", error.message)
-            self._resting_until = self._clock.now() + COOL_DOWN
-            return current
+            return alive  # it was to be renewed ahead of time, and what we have still serves
+
+    async def _renew(self, wish: Wish) -> StoredToken:
+        try:
+            return await self._renewal.run(wish)
+        except SISError as error:
+            if error.category in ("storage", "conflict"):
+                self._in_use.rest(self._clock.now() + _LOOK_AGAIN)
+            raise
 
     def _landed(self, flight: asyncio.Task[StoredToken]) -> None:
         self._flight = None
         if not flight.cancelled():
             flight.exception()  # looked at here, in case every caller was cancelled
-
-    async def _renew(self, rejected: SecretStr | None) -> StoredToken:
-        stored = await self._store.load()
-        if stored is not None and self._serves(stored, rejected) and stored != self._current:
-            self._current = stored  # saved by a former run, or by a sibling process that was faster
-            return stored
-        try:
-            fetched = await self._fetch()
-        except SISError:
-            await self._store.failed()
-            raise
-        self._current, self._resting_until = fetched, None
-        await self._store.save(fetched)
-        return fetched
-
-    def _serves(self, token: StoredToken, rejected: SecretStr | None) -> bool:
-        now = self._clock.now()
-        if rejected is not None:
-            return not _same(token.access_token, rejected) and not token.expired(now)
-        if self._resting_until is not None and now < self._resting_until:
-            return not token.expired(now)
-        return not token.due(now, renews_early=self._renews_early)
 
     def _insists_on(self, rejected: SecretStr) -> bool:
         return self._insisted is not None and _same(self._insisted[0], rejected) and self._clock.now() < self._insisted[1]

@@ -1,7 +1,7 @@
 """Secrets sealed at rest: AES-256-GCM, bound to the place where they belong, under a ring of keys.
 
 A sealed value opens only for the integration and field it was sealed for: moved to another row, it does not. Several keys may
-open, the first one seals: to change the key, put the new one in front and keep the old one until all is sealed anew.
+open, the first one seals: to change the key, put the new one in front and keep the former one until all is sealed anew.
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import secrets
-import stat
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -27,6 +24,10 @@ _KEY_ID_BYTES = 8
 _NONCE_BYTES = 12
 _HEADER_BYTES = 1 + _KEY_ID_BYTES + _NONCE_BYTES
 _FORM = "A key is 32 random bytes in base64url; several are separated by commas, the first one seals."
+_STORE_AGAIN = (
+    "Store a secret again with `add`; a token goes with `tokens revoke` and is fetched or authorized anew; "
+    "or restore the database from a copy."
+)
 
 
 class _Key:
@@ -38,6 +39,9 @@ class _Key:
         self.id = hashlib.sha256(b"sis-connect key id" + raw).digest()[:_KEY_ID_BYTES]
         self._cipher = AESGCM(raw)
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a key is not pickled or copied")
+
     def seal(self, nonce: bytes, secret: bytes, place: bytes) -> bytes:
         return self._cipher.encrypt(nonce, secret, place)
 
@@ -46,12 +50,15 @@ class _Key:
 
 
 class Vault:
-    """Seals and opens. Make one with `from_text` or `from_file`; `new_key()` makes a key."""
+    """Seals and opens. `new_key()` makes a key; `vault_from` of `key_sources` makes a vault from where keys are kept.
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        if not keys or any(len(raw) != _KEY_BYTES for raw in keys):
-            raise ConfigurationError("The key that seals secrets is missing or not 32 bytes long.", remedy=_FORM)
-        self._keys = [_Key(raw) for raw in keys]
+    `look_again` is asked for the keys once more where something was sealed with a key that is not in the ring: another process
+    may have put a new one in front since.
+    """
+
+    def __init__(self, keys: Sequence[bytes], *, look_again: Callable[[], Sequence[bytes]] | None = None) -> None:
+        self._keys = _ring(keys)
+        self._look_again = look_again
 
     def __repr__(self) -> str:
         return f"Vault({', '.join(key.id.hex() for key in self._keys)})"
@@ -62,20 +69,17 @@ class Vault:
     @classmethod
     def from_text(cls, text: str, *, origin: str = "SIS_CONNECT_KEY") -> Vault:
         """From keys in base64url, separated by commas. `origin` names in errors where the text comes from."""
-        return cls([_parse(part, origin) for part in text.split(",") if part.strip()])
-
-    @classmethod
-    def from_file(cls, path: str | Path, *, may_create: bool) -> Vault:
-        """From a file that only its owner can read. A missing one is made if `may_create`: while nothing is sealed yet."""
-        path = Path(path)
-        if may_create and not path.exists():
-            _create(path)
-        return cls.from_text(_read(path), origin=str(path))
+        return cls(parse_keys(text, origin=origin))
 
     @property
     def key_id(self) -> str:
         """The id of the key that seals."""
         return self._keys[0].id.hex()
+
+    @property
+    def key_ids(self) -> list[str]:
+        """The ids of all its keys, that of the one that seals first."""
+        return [key.id.hex() for key in self._keys]
 
     def seal(self, secret: bytes, *, integration: str, field: str) -> bytes:
         """Seal for one field of one integration."""
@@ -84,29 +88,40 @@ class Vault:
 
     def open(self, sealed: bytes, *, integration: str, field: str) -> bytes:
         """Open what was sealed for this field of this integration; an error that says why it does not open."""
-        if len(sealed) <= _HEADER_BYTES or sealed[0] != _VERSION:
+        key_id = key_id_of(sealed)
+        if key_id is None:
             raise StorageError(
                 f"The sealed {field} of integration {integration} is damaged, or from a newer version.",
-                remedy=_store_again(field),
+                remedy=_STORE_AGAIN,
             )
-        key_id, nonce = sealed[1 : 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES : _HEADER_BYTES]
-        key = next((key for key in self._keys if key.id == key_id), None)
+        key = self._key(key_id) or self._key_after_another_look(key_id)
         if key is None:
             raise ConfigurationError(
-                f"The {field} of integration {integration} was sealed with another key ({key_id.hex()}) than those given.",
+                f"The {field} of integration {integration} was sealed with another key ({key_id}) than those given.",
                 remedy="Give the key it was sealed with (SIS_CONNECT_KEY or SIS_CONNECT_KEY_FILE), or store the secret again.",
             )
         try:
-            return key.open(nonce, sealed[_HEADER_BYTES:], _place(key, integration, field))
+            return key.open(sealed[1 + _KEY_ID_BYTES : _HEADER_BYTES], sealed[_HEADER_BYTES:], _place(key, integration, field))
         except InvalidTag:
             raise StorageError(
                 f"The sealed {field} of integration {integration} was altered, or belongs to another place.",
-                remedy=_store_again(field),
+                remedy=_STORE_AGAIN,
             ) from None
 
     def sealed_by_first(self, sealed: bytes) -> bool:
         """Whether the key that seals now sealed this; otherwise it is due to be sealed anew."""
-        return sealed[1 : 1 + _KEY_ID_BYTES] == self._keys[0].id
+        return key_id_of(sealed) == self.key_id
+
+    def _key(self, key_id: str) -> _Key | None:
+        return next((key for key in self._keys if key.id.hex() == key_id), None)
+
+    def _key_after_another_look(self, key_id: str) -> _Key | None:
+        if self._look_again is None:
+            return None
+        keys = self._look_again()
+        if keys:
+            self._keys = _ring(keys)
+        return self._key(key_id)
 
 
 def new_key() -> str:
@@ -114,15 +129,29 @@ def new_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
 
 
+def key_id_of(sealed: bytes) -> str | None:
+    """The id of the key that sealed this, which can be read without it. `None` where this was never sealed by us."""
+    if len(sealed) <= _HEADER_BYTES or sealed[0] != _VERSION:
+        return None
+    return sealed[1 : 1 + _KEY_ID_BYTES].hex()
+
+
+def parse_keys(text: str, *, origin: str) -> list[bytes]:
+    """Keys from text: base64url, separated by commas. `origin` names in errors where the text comes from."""
+    return [_parse(part, origin) for part in text.split(",") if part.strip()]
+
+
+def _ring(keys: Sequence[bytes]) -> list[_Key]:
+    if not keys or any(not isinstance(raw, bytes) or len(raw) != _KEY_BYTES for raw in keys):
+        raise ConfigurationError("The key that seals secrets is missing or not 32 bytes long.", remedy=_FORM)
+    return [_Key(raw) for raw in keys]
+
+
 def _place(key: _Key, integration: str, field: str) -> bytes:
     parts = (str(_VERSION), key.id.hex(), integration, field)
     if any("|" in part for part in parts):
         raise ValueError("a place must not contain the character that separates its parts")
     return "|".join(parts).encode()
-
-
-def _store_again(field: str) -> str:
-    return f"Store the {field} again with `add`, or restore the database from a copy."
 
 
 def _parse(text: str, origin: str) -> bytes:
@@ -134,45 +163,3 @@ def _parse(text: str, origin: str) -> bytes:
     if len(raw) != _KEY_BYTES:
         raise ConfigurationError(f"{origin} does not hold a key.", remedy=_FORM)
     return raw
-
-
-def _create(path: Path) -> None:
-    """Write a new key; whoever comes second finds that of the first, whole."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            os.write(handle, new_key().encode() + b"\n")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-        finally:
-            draft.unlink()
-    except OSError as error:
-        raise ConfigurationError(
-            f"The key file {path} cannot be made ({error.strerror}).",
-            remedy="Name a place that you may write to, or set SIS_CONNECT_KEY.",
-        ) from error
-
-
-def _read(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="ascii")
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"The key file {path} is missing, and the database holds secrets that only its key opens.",
-            remedy="Restore the file from a copy, or name the right one (SIS_CONNECT_KEY_FILE).",
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} does not hold a key.", remedy=_FORM) from None
-    except OSError as error:
-        raise ConfigurationError(f"The key file {path} cannot be read ({error.strerror}).") from error
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise ConfigurationError(f"The key file {path} can be read by other users.", remedy=f"Run: chmod 600 {path}")
-    return text

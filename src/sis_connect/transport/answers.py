@@ -23,7 +23,8 @@ from sis_connect.errors import (
 from sis_connect.transport.addresses import host_elsewhere, origin_of
 from sis_connect.transport.retry import parse_retry_after
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: What some servers begin a JSON text with.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DOWNTIME = "The SIS may be down for maintenance, or the base URL is not that of its interface: check both, then try again."
 
 
@@ -100,7 +101,7 @@ def as_json(response: Response, *, base_url: str) -> Response:
     host, media_type = origin_of(base_url).host, _media_type(response)
     if media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):
         raise UnexpectedResponse(f"{host} answered with {media_type or 'no content type'} instead of JSON.", remedy=_DOWNTIME)
-    body = response.body.removeprefix(_BYTE_ORDER_MARK)
+    body = response.body.removeprefix(BYTE_ORDER_MARK)
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError) as error:

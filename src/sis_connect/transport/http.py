@@ -96,7 +96,10 @@ class Request:
 
 
 class Wire:
-    """One pooled client for one origin. Every request takes a slot; none follows a redirect, none carries a cookie."""
+    """One pooled client for one origin. Every request takes a slot; none follows a redirect, none carries a cookie.
+
+    `urgent` is for small answers that must be read before anything else is done, such as giving back the slot.
+    """
 
     def __init__(
         self,
@@ -108,7 +111,9 @@ class Wire:
         pool: int,
         max_bytes: int,
         on_call: Callable[[Call], None] | None,
+        urgent: bool = False,
     ) -> None:
+        self._urgent = urgent
         self.origin = origin_of(base_url)
         self._limiter = limiter
         self._clock = clock
@@ -134,7 +139,8 @@ class Wire:
             with self._recorded(request) as record, self._translated():
                 async with self._answer(request) as answer:
                     record.status = answer.status_code
-                    await slot.answered()  # the headers are here: its rest begins, while the body may take its time
+                    if not self._urgent:
+                        await slot.answered()  # the headers are here: its rest begins, while the body may take its time
                     return judge(await self._read(answer, record))
 
     async def aclose(self) -> None:

@@ -1,0 +1,83 @@
+"""Opening the token of one integration out of the store: who renews it, where it is kept, and closing both again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from sis_connect.clock import Clock
+from sis_connect.connection import OnCall, limiter_for
+from sis_connect.discovery import Registry
+from sis_connect.events import Listener
+from sis_connect.integrations import Integrations
+from sis_connect.oauth.wiring import Tokens, grant_name, revocation_url, token_source
+from sis_connect.provider import ProviderInfo
+from sis_connect.settings import SISProviderConfig
+from sis_connect.store.sql import Store
+from sis_connect.store.token_store import SQLTokenStore
+from sis_connect.store.window_log import SQLWindowLog
+from sis_connect.transport.rate_limit import Limiter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenAccess:
+    """The token of one integration. `revocation_url` is where it is given back, if the SIS takes tokens back."""
+
+    tokens: Tokens
+    store: SQLTokenStore
+    info: ProviderInfo
+    config: SISProviderConfig
+    revocation_url: str | None
+
+
+class TokenAccessor:
+    """Opens the tokens of the integrations of one database."""
+
+    def __init__(
+        self, store: Store, integrations: Integrations, registry: Registry, clock: Clock, on_event: Listener | None = None
+    ) -> None:
+        self._store, self._integrations, self._registry = store, integrations, registry
+        self._clock, self._on_event = clock, on_event
+
+    def limiter(self, info: ProviderInfo, config: SISProviderConfig) -> Limiter:
+        """The rate limit that all processes share which talk to the same SIS as the same client."""
+        return limiter_for(info, config, clock=self._clock, log=SQLWindowLog(self._store, self._clock))
+
+    @asynccontextmanager
+    async def open(
+        self,
+        row: Row[Any],
+        *,
+        config: SISProviderConfig | None = None,
+        limiter: Limiter | None = None,
+        on_call: OnCall | None = None,
+        actor: str = "",
+    ) -> AsyncIterator[TokenAccess]:
+        """Open the token of an integration. In the end, what is under way is waited for, so that nothing is lost."""
+        info = self._registry.info(row.provider)
+        config = config or await self._integrations.config(row)
+        kept = SQLTokenStore(
+            self._store,
+            await self._integrations.vault(),
+            self._clock,
+            integration_id=row.id,
+            integration=row.name,
+            grant_type=grant_name(info, config),
+            actor=actor,
+        )
+        tokens = token_source(
+            info,
+            config,
+            limiter=limiter or self.limiter(info, config),
+            clock=self._clock,
+            on_call=on_call,
+            store=kept,
+            integration=row.name,
+            on_event=self._on_event,
+        )
+        async with aclosing(tokens):
+            yield TokenAccess(tokens=tokens, store=kept, info=info, config=config, revocation_url=revocation_url(info, config))
