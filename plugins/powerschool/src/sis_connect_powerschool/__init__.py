@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sis_connect.capabilities import Capabilities, KindCapabilities
 from sis_connect.hookspecs import hookimpl
-from sis_connect.provider import CONTRACT, ProviderInfo
+from sis_connect.provider import CONTRACT, GrantInfo, ProviderInfo
 
 _BY_STATUS = KindCapabilities(offered=True, leaving="status", total_count=True)
 _BY_ABSENCE = KindCapabilities(offered=True, leaving="absence", total_count=True)
@@ -45,7 +45,14 @@ INFO = ProviderInfo(
     settings="sis_connect_powerschool.settings:PowerSchoolSettings",
     default_rate_limit=(60, 60.0),
     default_page_size=100,
-    renews_early=False,
+    auth_grants=("client_credentials", "authorization_code"),
+    discovery_path="/oauth2/.well-known/openid-configuration",
+    by_grant={
+        # The same token again until it ends.
+        "client_credentials": GrantInfo(renews_early=False),
+        # The sign-in server reads id and secret in the body only. Whether it knows PKCE it does not say, so a nonce is needed.
+        "authorization_code": GrantInfo(client_authentication="body", scope="openid"),
+    },
     token_path="/oauth/access_token",  # noqa: S106 - a path, no secret
     base_path=False,
     read_error="sis_connect_powerschool.errors:read_error",

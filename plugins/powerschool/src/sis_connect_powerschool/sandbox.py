@@ -3,7 +3,8 @@
 It knows nothing of this plugin's provider and mapping: both follow the notes on the API, and meet on a socket only. Settings:
 `access` (NONE, READ, FULL: what the plugin was granted), `page_size` and `<resource>_page_size` (the maximum), `over_page_size`
 (`clamp` or `reject` what asks for more), `unknown_field` (`reject` or `ignore` one in `q`), `graduated_school` (`hidden` from
-the list of schools, or `listed`), `token_life` (seconds), `invalid` (share of students without a family name, such as 0.5).
+the list of schools, or `listed`), `token_life` (seconds), `invalid` (share of students without a family name, such as 0.5); and
+those of `sandbox_sign_in`, for tokens that a person brings.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
 from sis_connect.testing.district import District
 from sis_connect.testing.sandbox_app import Sandbox
-from sis_connect_powerschool import sandbox_truth
+from sis_connect_powerschool import sandbox_sign_in, sandbox_truth
 from sis_connect_powerschool.sandbox_query import QueryError, parse
 from sis_connect_powerschool.sandbox_resources import RESOURCES, Resource, Resources
 from sis_connect_powerschool.sandbox_wire import Tree, list_json, to_json, to_xml
@@ -40,6 +41,7 @@ _CHOICES = {
     "over_page_size": ("clamp", "reject"),
     "unknown_field": ("reject", "ignore"),
     "graduated_school": ("hidden", "listed"),
+    **sandbox_sign_in.CHOICES,
 }
 
 
@@ -63,12 +65,14 @@ class PowerSchoolSandbox(Sandbox):
         "graduated_school": "hidden",
         "token_life": str(THIRTY_DAYS),
         "invalid": "0",
+        **sandbox_sign_in.SETTINGS,
     }
 
     def __init__(self, district: District, settings: Mapping[str, str]) -> None:
         super().__init__(district, settings)
         self._token: str | None = None
         self._issued = 0.0
+        self._sign_in = sandbox_sign_in.SignIn(self.settings, self.client_id, self.client_secret)
         self._resources = Resources(district)
         self.moved()
 
@@ -78,7 +82,7 @@ class PowerSchoolSandbox(Sandbox):
             raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
         if key.endswith("page_size") and key != "over_page_size" and value and not (value.isdecimal() and int(value) > 0):
             raise ConfigurationError(f"The setting {key!r} must be a number of rows, not {value!r}.")
-        if key in ("token_life", "invalid") and not re.fullmatch(r"\d+(\.\d+)?", value):
+        if key in ("token_life", "sign_in_life", "invalid") and not re.fullmatch(r"\d+(\.\d+)?", value):
             raise ConfigurationError(f"The setting {key!r} must be a number, not {value!r}.")
         super().set(key, value)
 
@@ -107,7 +111,7 @@ class PowerSchoolSandbox(Sandbox):
             if scope["path"].rstrip("/") == TOKEN_PATH:
                 response = await self._grant(request)
             else:
-                response = self._v1(request)
+                response = await self._sign_in.answer(request) or self._v1(request)
         except Refused as refused:
             response = self.error(refused.status, refused.message)
         except QueryError as error:
@@ -143,15 +147,27 @@ class PowerSchoolSandbox(Sandbox):
     def _refusal(self, request: Request, target: str) -> Response | None:
         """Why a request that needs a token is not answered: 401 with an empty body, the reason in a header."""
         given = request.headers.get("authorization", "")
-        if given and self._token is not None and self.faults.take("token_expiry", target):
-            self._token = None
         scheme, _, token = given.partition(" ")
-        live = self._token is not None and self._seconds_left() > 0
-        if live and scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), str(self._token).encode()):
+        token = token.strip()
+        live = scheme.lower() == "bearer" and (self._is_live(token) or self._sign_in.opens(token))
+        if live and self.faults.take("token_expiry", target):
+            self._end(token)
+        elif live:
             return None
         reason = ',error_description="The access token has expired"'
         header = f'Bearer error="invalid_token",realm="PowerSchool"{reason}' if given else 'Bearer realm="PowerSchool"'
         return Response(status_code=401, headers={"WWW-Authenticate": header})
+
+    def _is_live(self, token: str) -> bool:
+        """Whether this is the plugin's own token."""
+        if self._token is None or self._seconds_left() <= 0:
+            return False
+        return hmac.compare_digest(token.encode(), self._token.encode())
+
+    def _end(self, token: str) -> None:
+        if self._is_live(token):
+            self._token = None
+        self._sign_in.forget(token)
 
     # Resources
 
