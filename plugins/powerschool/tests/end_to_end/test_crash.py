@@ -50,6 +50,23 @@ async def test_p4_a_first_sync_that_is_killed_twice_ends_like_an_uninterrupted_o
     assert (await office.sync()).changes["students"] == {"unchanged": 200}
 
 
+@pytest.mark.parametrize("chance", map(Random, range(2)), ids=["one seed", "another"])
+async def test_p4_a_first_sync_that_is_killed_by_the_clock_ends_like_an_uninterrupted_one(
+    office: Office, synced: Office, chance: Random
+) -> None:
+    """Anywhere at all, not only beside a commit. Drawn by a seed; where it falls, the machine's pace decides."""
+    await office.connect(absence_grace="0")
+    for _ in range(3):
+        process = syncing(office.url, office.sandbox.date)
+        process.join(timeout=chance.uniform(0.1, 2.5))
+        process.kill()
+        process.join()
+        assert process.exitcode in (SIGKILL, 0)
+    assert (await office.sync()).status == "succeeded"
+    assert await without_duplicates(office) == await synced.content()
+    assert (await office.sync()).changes["students"] == {"unchanged": 200}
+
+
 @pytest.fixture(scope="session")
 def busy_day() -> dict[str, dict[str, Row]]:
     """What the roster holds after an uninterrupted sync of day 40, once that is known."""
