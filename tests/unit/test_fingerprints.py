@@ -144,7 +144,6 @@ def test_rows_of_a_long_stream_are_kept_in_several_portions_in_their_order() -> 
         loaded.take(*portion)
     assert len(portions) == 3
     assert len(loaded) == 150_000
-    assert loaded.last_id == 150_000
     assert all(loaded.mark(number) for number in (1, 65_536, 65_537, 150_000))
 
 
@@ -172,3 +171,29 @@ def test_a_changed_row_keeps_its_place_and_is_recognised_next_time() -> None:
         loaded.take(*portion)
     assert sifted(loaded, rows) == []
     assert gone(loaded) == []
+
+
+def test_what_an_interrupted_read_has_changed_and_added_is_corrected_and_keeps_its_place() -> None:
+    fingerprints, changed, new = known(LETTERS), raw("changed"), raw("new")
+    fingerprints.correct([(60, fingerprint(changed[0], SEED)), (270, fingerprint(new[0], SEED))])
+    assert sifted(fingerprints, [*LETTERS[:5], *changed, *LETTERS[6:], *new]) == []
+    assert gone(fingerprints) == []
+
+
+def test_a_row_that_comes_twice_is_known_by_what_it_said_last() -> None:
+    fingerprints = known(LETTERS)
+    first, last = raw("first", "last")
+    assert fingerprints.mark(60, fingerprint(first, SEED))
+    assert not fingerprints.mark(60, fingerprint(last, SEED))
+    loaded = Fingerprints()
+    for portion in fingerprints.portions():
+        loaded.take(*portion)
+    assert sifted(loaded, [*LETTERS[:5], last, *LETTERS[6:]]) == []
+
+
+def test_an_added_row_that_comes_again_makes_the_fingerprints_inexact() -> None:
+    fingerprints = known(LETTERS)
+    fingerprints.add(270, fingerprint(raw("new")[0], SEED))
+    assert fingerprints.exact
+    assert not fingerprints.mark(270, fingerprint(raw("newer")[0], SEED))
+    assert not fingerprints.exact

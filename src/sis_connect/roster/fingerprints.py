@@ -42,6 +42,8 @@ class Fingerprints:
         self._seen = bytearray(seen) if seen is not None else bytearray(len(self._prints))
         self._seen.extend(bytes(len(self._prints) - len(self._seen)))
         self._next = 0
+        #: Whether the fingerprints are those of what is staged by now.
+        self.exact = True
         self._added = array("q"), array("q")
         self._by_print: array[int] | None = None
         self._by_id: array[int] | None = None
@@ -69,11 +71,6 @@ class Fingerprints:
         for start in range(0, len(self._prints), _PORTION):
             piece = slice(start, start + _PORTION)
             yield self._prints[piece].tobytes(), self._row_ids[piece].tobytes()
-
-    @property
-    def last_id(self) -> int:
-        """The highest id of a row; 0 where there is none."""
-        return max(self._row_ids, default=0)
 
     def resumed(self, seen: bytes) -> Fingerprints:
         """The same rows, for a read that goes on: `seen` as it was; what was added since has been seen."""
@@ -140,12 +137,29 @@ class Fingerprints:
         False where it is not of the last read, or has been seen already.
         """
         position = self._position(row_id)
-        if position < 0 or self._seen[position]:
+        if position < 0:
+            self.exact = False  # it was added in this read, and has come again
             return False
-        self._seen[position] = 1
         if print_ is not None:
             self._prints[position] = print_
+        if self._seen[position]:
+            return False
+        self._seen[position] = 1
         return True
+
+    def correct(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Take in what rows are by now, as (row id, fingerprint) in ascending order of id: an interrupted read has moved on."""
+        new = []
+        for row_id, print_ in pairs:
+            position = self._position(row_id)
+            if position < 0:
+                new.append((row_id, print_))
+            else:
+                self._prints[position] = print_
+        self._by_print = None
+        if new:
+            self.extend(new)
+            self._by_id = None
 
     def add(self, row_id: int, print_: int) -> None:
         """Note a row that is new in this read, in the source's order. It is looked for only in the next one."""

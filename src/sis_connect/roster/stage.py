@@ -193,7 +193,8 @@ class Staging:
         query = text(
             "SELECT s.*, EXISTS (SELECT 1 FROM sis_staged m WHERE m.integration_id = :i AND m.missing_pulls > 0 "
             "AND m.stream_id = s.id) AS has_missing, EXISTS (SELECT 1 FROM sis_quarantine q WHERE q.integration_id = :i "
-            "AND q.stream_id = s.id) AS has_waiting FROM sis_stream s "
+            "AND q.stream_id = s.id) AS has_waiting, EXISTS (SELECT 1 FROM sis_fingerprint f WHERE f.stream_id = s.id) "
+            "AS has_portions FROM sis_stream s "
             "WHERE integration_id = :i AND endpoint = :e AND context = :c"
         )
         values = {"i": self._integration, "e": page.endpoint, "c": page.context}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -225,8 +225,8 @@ class StagedRows:
         size = len(stream.known) + stream.added
         if not complete or size <= _WORTH_KEEPING:
             return
-        # A page that came twice was added twice; then only the table knows what there is.
-        whole = stream.known.added_count == stream.added
+        # A row that came twice may have been added twice, or have said two things; then only the table knows what there is.
+        whole = stream.known.exact and stream.known.added_count == stream.added
         known = stream.known if whole else await collect(connection, stream.id, size)
         columns = ("stream_id", "portion", "prints", "row_ids")
         for number, portion in enumerate(known.portions()):
@@ -261,41 +261,42 @@ class StagedRows:
 
 
 async def remembered(connection: AsyncConnection, stream: Row[Any]) -> tuple[Fingerprints, bool]:
-    """The rows of a stream as its last read left them, with what an interrupted one has added; and whether they were kept."""
+    """The rows of a stream as its last read left them, or an interrupted one since; and whether their order was kept."""
+    # Of a first read that was interrupted, nobody has counted the rows.
+    size = stream.rows if stream.complete_at else _LARGE + 1
+    if not stream.has_portions:
+        return await collect(connection, stream.id, size), False
     known = Fingerprints()
     query = text("SELECT prints, row_ids FROM sis_fingerprint WHERE stream_id = :s AND portion = :n")
     number = 0
-    while stream.rows > _WORTH_KEEPING:
-        portion = (await connection.execute(query, {"s": stream.id, "n": number})).one_or_none()
-        if portion is None:
-            break
+    while (portion := (await connection.execute(query, {"s": stream.id, "n": number})).one_or_none()) is not None:
         known.take(portion.prints, portion.row_ids)
         number += 1
-    if not number:
-        # Of a first read that was interrupted, nobody has counted the rows.
-        return await collect(connection, stream.id, stream.rows if stream.complete_at else _LARGE + 1), False
-    if stream.state == "reading":
-        known.extend(await _after(connection, stream.id, known.last_id))
+    if stream.state != "complete":
+        async for rows in _staged_rows(connection, stream.id, size):
+            known.correct(rows)
     return known, True
 
 
 async def collect(connection: AsyncConnection, stream_id: int, size: int) -> Fingerprints:
     """The rows of a stream as they are staged, in order of their ids."""
     known = Fingerprints()
+    async for rows in _staged_rows(connection, stream_id, size):
+        known.extend(rows)
+    return known
+
+
+async def _staged_rows(connection: AsyncConnection, stream_id: int, size: int) -> AsyncIterator[list[tuple[int, int]]]:
+    """Ids and fingerprints of a stream's rows, portion by portion where there are many."""
     if size <= _LARGE:
-        known.extend(await _after(connection, stream_id, 0))
-        return known
+        query = text("SELECT id, fingerprint FROM sis_staged WHERE stream_id = :s AND part = 0 ORDER BY id")
+        yield [(row.id, row.fingerprint) for row in await connection.execute(query, {"s": stream_id})]
+        return
     # The plus sign keeps the database from using the stream's index, which would sort all rows for each portion.
     portion = text(
         "SELECT id, fingerprint FROM sis_staged WHERE id > :after AND +stream_id = :s AND part = 0 ORDER BY id LIMIT 20000"
     )
     after = 0
     while rows := (await connection.execute(portion, {"after": after, "s": stream_id})).all():
-        known.extend((row.id, row.fingerprint) for row in rows)
+        yield [(row.id, row.fingerprint) for row in rows]
         after = rows[-1].id
-    return known
-
-
-async def _after(connection: AsyncConnection, stream_id: int, after: int) -> list[tuple[int, int]]:
-    query = text("SELECT id, fingerprint FROM sis_staged WHERE stream_id = :s AND part = 0 AND id > :after ORDER BY id")
-    return [(row.id, row.fingerprint) for row in await connection.execute(query, {"s": stream_id, "after": after})]
