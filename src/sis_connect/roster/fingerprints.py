@@ -57,6 +57,10 @@ class Fingerprints:
         self._row_ids.frombytes(row_ids)
         self._seen.extend(bytes(len(self._prints) - len(self._seen)))
 
+    def rows(self) -> Iterator[tuple[int, int]]:
+        """The (row id, fingerprint) pairs of the last read, in its order."""
+        return zip(self._row_ids, self._prints, strict=True)
+
     def portions(self) -> Iterator[tuple[bytes, bytes]]:
         """All rows, with those that this read has added, as `take` wants them: piece by piece, since they may be many."""
         prints, row_ids = self._added
