@@ -166,6 +166,17 @@ async def test_an_old_plan_does_not_create_what_is_there_by_now(desk: Desk) -> N
     assert await desk.everything() == before
 
 
+async def test_a_row_that_the_database_of_the_app_refuses_is_skipped_and_tried_again(desk: Desk) -> None:
+    await desk.run(
+        "CREATE TRIGGER refuse BEFORE INSERT ON roster_students WHEN NEW.sis_id = 's0001' BEGIN SELECT RAISE(IGNORE); END"
+    )
+    desk.sis.put("students", *students(2))
+    report = await desk.sync()
+    assert (report.changes["students"]["create"], report.skipped["students"]) == (1, {"create": 1})
+    await desk.run("DROP TRIGGER refuse")
+    assert (await desk.sync()).changes["students"] == {"create": 1, "unchanged": 1}
+
+
 # -- killed ------------------------------------------------------------------------------------------------------------
 
 

@@ -16,10 +16,11 @@ _SELDOM = (50_000, 20, 20)
 
 @dataclass(slots=True)
 class _Pace:
-    """How many runs are under way in this process, and the thresholds from before the first of them."""
+    """How many runs are under way in this process, the thresholds from before the first of them, and those it set."""
 
     running: int = 0
     usual: tuple[int, int, int] = (0, 0, 0)
+    slow: tuple[int, int, int] = (0, 0, 0)
 
 
 _pace = _Pace()
@@ -32,10 +33,11 @@ def seldom_collecting() -> Iterator[None]:
         _pace.usual = gc.get_threshold()
         if 0 < _pace.usual[0] < _SELDOM[0]:
             gc.set_threshold(*_SELDOM)
+        _pace.slow = gc.get_threshold()  # which need not be what was set: later versions of Python ignore the last one
     _pace.running += 1
     try:
         yield
     finally:
         _pace.running -= 1
-        if _pace.running == 0 and gc.get_threshold() == _SELDOM:
+        if _pace.running == 0 and gc.get_threshold() == _pace.slow:
             gc.set_threshold(*_pace.usual)

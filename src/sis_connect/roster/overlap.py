@@ -22,15 +22,20 @@ _BOTH = (
     "AND w.kind = n.kind AND w.sis_id = n.sis_id WHERE n.stream_id = :narrow AND n.part = 0 AND n.kind <> ''"
 )
 _READ = _BOTH + " AND n.missing_pulls = 0"
+#: The same rows in whatever stream.
+_ELSEWHERE = (
+    "SELECT s.stream_id, s.key FROM sis_staged n JOIN sis_staged s ON s.integration_id = n.integration_id AND s.kind = n.kind "
+    f"AND s.sis_id = n.sis_id AND s.key = n.key AND s.part = 0 WHERE n.stream_id = :narrow AND n.part = 0 AND n.key IN ({_READ})"
+)
 _INTO_THE_WIDE = (
     "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT w.integration_id, w.kind, w.sis_id, 'changed' "
     f"FROM sis_staged w WHERE w.stream_id = :wide AND w.key IN ({_READ}) AND w.kind <> '' AND NOT EXISTS (SELECT 1 FROM "
     "sis_staged n WHERE n.stream_id = :narrow AND n.key = w.key AND n.kind = w.kind AND n.sis_id = w.sis_id) "
     "ON CONFLICT (integration_id, kind, sis_id) DO NOTHING",
-    "DELETE FROM sis_staged WHERE integration_id = :integration AND stream_id NOT IN (:wide, :narrow) AND (stream_id, key) IN "
-    "(SELECT s.stream_id, s.key FROM sis_staged n JOIN sis_staged s ON s.integration_id = n.integration_id AND s.kind = n.kind "
-    "AND s.sis_id = n.sis_id AND s.key = n.key AND s.part = 0 "
-    f"WHERE n.stream_id = :narrow AND n.part = 0 AND n.key IN ({_READ}))",
+    "DELETE FROM sis_fingerprint WHERE stream_id NOT IN (:wide, :narrow) "
+    f"AND stream_id IN (SELECT stream_id FROM ({_ELSEWHERE}))",
+    "DELETE FROM sis_staged WHERE integration_id = :integration AND stream_id NOT IN (:wide, :narrow) "
+    f"AND (stream_id, key) IN ({_ELSEWHERE})",
     "UPDATE sis_staged SET kind = '', sis_id = '', document = '', fingerprint = 0, raw_hash = 0 WHERE stream_id = :wide "
     f"AND part > 0 AND key IN ({_READ})",
     "INSERT INTO sis_staged (integration_id, stream_id, key, part, kind, sis_id, fingerprint, raw_hash, document, updated_at) "

@@ -115,7 +115,11 @@ class Creations:
         await write_many(connection, mappings[self.kind].name, MAPPED, rows, conflict=REMEMBER)
 
     async def close(self, connection: AsyncConnection) -> int:
-        """They are there: no candidates any more. Returns how many."""
+        """They are there: no candidates any more. Returns how many; what the target did not create is skipped, and tried again."""
+        mapping = f"{mappings[self.kind].name} m ON m.integration_id = :integration AND m.sis_id = p.sis_id"
+        unmapped = "(m.sis_id IS NULL OR m.changed_at <> :now)"
+        lost = text(f"SELECT p.sis_id FROM sis_plan_row p LEFT JOIN {mapping} WHERE {self.planned} AND {unmapped}")
+        await self.leave_out(connection, (await connection.execute(lost, self.values)).scalars().all())
         theirs = f"SELECT p.sis_id FROM sis_plan_row p WHERE {self.planned}"
         count = text(f"SELECT COUNT(*) FROM ({theirs})")
         number = int((await connection.execute(count, self.values)).scalar_one())
