@@ -13,9 +13,9 @@ from sqlalchemy import insert, select, update
 from manual_clock import ManualClock
 from renewals import Renewals, renewals
 from sis_connect.store.moments import to_text
+from sis_connect.store.sealed import SEALED_AS
 from sis_connect.store.tables import oauth_token
 from sis_connect.store.token_register import SQLTokenRegister
-from sis_connect.store.token_store import SEALED_AS
 from sis_connect.tokens.keeper import INTERVAL, DueToken, TokenKeeper, Turn
 from sis_connect.tokens.token import AccessToken, RefreshToken, StoredToken
 

@@ -19,12 +19,13 @@ from sis_connect.discovery import Registry
 from sis_connect.errors import ConfigurationError
 from sis_connect.oauth.wiring import grant_name
 from sis_connect.roster.report import SyncReport
-from sis_connect.sealed_settings import SEALED_SETTINGS, opened_settings, same_client, sealed_settings, secrets_of
+from sis_connect.sealed_settings import SEALED_SETTINGS, opened_settings, sealed_settings, secrets_of
 from sis_connect.settings import SISConfigManager, SISProviderConfig
 from sis_connect.store.sealed import FORMER_SECRET, anything_sealed
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import integration as table
 from sis_connect.store.tables import oauth_token, operation, pending_authorization
+from sis_connect.token_client import same_client
 from sis_connect.tokens.key_sources import KeyKeeper, KeySource, origin_of, vault_from
 from sis_connect.tokens.vault import Vault
 
@@ -168,9 +169,9 @@ class Integrations:
         """The settings of an integration, with its secrets, what its sign-in server told, and with what the environment says."""
         told = {name: value for name, value in json.loads(row.settings).items() if value is not None}
         stored = {**json.loads(row.discovered or "{}"), **told, "provider": row.provider}
-        if any(getattr(row, sealed.column.name) is not None for sealed in SEALED_SETTINGS.values()):
-            stored |= opened_settings(await self.vault(), row)
-        return self._config_manager.resolve(row.name, stored, origin=f"the integration {row.name}")
+        sealed = any(getattr(row, sealed.column.name) is not None for sealed in SEALED_SETTINGS.values())
+        secrets = opened_settings(await self.vault(), row) if sealed else {}
+        return self._config_manager.resolve(row.name, stored, secrets=secrets, origin=f"the integration {row.name}")
 
     async def vault(self) -> Vault:
         """What seals the secrets. A new key is made only while nothing is sealed with another one."""

@@ -6,16 +6,21 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqlalchemy import select
+
 from sis_connect import audit
 from sis_connect.clock import Clock
 from sis_connect.integrations import Integrations
-from sis_connect.store.lease import hold_lease
+from sis_connect.store.lease import hold_lease, process_is_gone
 from sis_connect.store.sealed import COLUMNS, Resealed, reseal
 from sis_connect.store.sql import Store
+from sis_connect.store.tables import lease as lease_table
 from sis_connect.tokens.vault import Vault
 
-#: Other processes may still seal with the former key until they meet the newest: so often everything is looked at again.
+#: Whoever was at work when the new key came may still write what the former one sealed: so often everything is looked at again.
 _PASSES = 5
+#: How often to look whether a renewal that was under way has ended, in seconds.
+_LOOK = 0.2
 
 OnBatch = Callable[[Resealed], None] | None
 
@@ -26,11 +31,15 @@ class KeyRotation:
 
     key_id: str
     columns: tuple[Resealed, ...]
+    settled: bool
 
     @property
     def complete(self) -> bool:
-        """Whether everything is sealed with the newest key, so that the former ones may be removed."""
-        return not any(column.unreadable for column in self.columns)
+        """Whether everything is sealed with the newest key, so that the former ones may be removed.
+
+        It is `settled` once a last look at everything has found nothing to seal anew.
+        """
+        return self.settled and not any(column.unreadable for column in self.columns)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -44,13 +53,34 @@ async def rotate_key(
     async with hold_lease(store, "key rotation", clock):
         vault = await integrations.change_key(new=new)
         await _note(store, clock, actor, "key.rotation_begun", {"key": vault.key_id})
-        rotation = KeyRotation(vault.key_id, await _all_columns(store, vault, on_batch))
+        await _renewals_ended(store, clock)
+        rotation = await _all_columns(store, vault, on_batch)
         counts = {column.column: column.resealed for column in rotation.columns}
         await _note(store, clock, actor, "key.rotated", {"key": vault.key_id, "resealed": counts, "complete": rotation.complete})
     return rotation
 
 
-async def _all_columns(store: Store, vault: Vault, on_batch: OnBatch) -> tuple[Resealed, ...]:
+async def _renewals_ended(store: Store, clock: Clock) -> None:
+    """Wait for the renewals that are under way, which may have sealed with the former key and not written yet.
+
+    Whatever else is sealed, is sealed in the transaction that writes it: the note before this one has waited for those.
+    """
+    begun = await _renewals(store, clock)
+    while begun & await _renewals(store, clock):
+        await clock.sleep(_LOOK)
+
+
+async def _renewals(store: Store, clock: Clock) -> set[tuple[str, int]]:
+    """The rights to renew that living processes have."""
+    lease = lease_table.c
+    live = lease.name.startswith("token:", autoescape=True) & (lease.expires_at > clock.now().timestamp())
+    async with store.read() as connection:
+        rows = (await connection.execute(select(lease.name, lease.fence, lease.host, lease.pid).where(live))).all()
+    return {(row.name, row.fence) for row in rows if not process_is_gone(row.host, row.pid)}
+
+
+async def _all_columns(store: Store, vault: Vault, on_batch: OnBatch) -> KeyRotation:
+    settled = False
     resealed = dict.fromkeys((sealed.name for sealed in COLUMNS), 0)
     for _ in range(_PASSES):
         found = {name: Resealed(name) for name in resealed}
@@ -60,9 +90,11 @@ async def _all_columns(store: Store, vault: Vault, on_batch: OnBatch) -> tuple[R
                 on_batch(batch)
         for name, counts in found.items():
             resealed[name] += counts.resealed
-        if not any(counts.resealed for counts in found.values()):
+        settled = not any(counts.resealed for counts in found.values())
+        if settled:
             break
-    return tuple(Resealed(name, found[name].current, resealed[name], found[name].unreadable) for name in resealed)
+    columns = tuple(Resealed(name, found[name].current, resealed[name], found[name].unreadable) for name in resealed)
+    return KeyRotation(vault.key_id, columns, settled)
 
 
 async def _note(store: Store, clock: Clock, actor: str, action: str, detail: dict[str, object]) -> None:

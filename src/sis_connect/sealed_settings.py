@@ -21,18 +21,11 @@ SEALED_SETTINGS: Mapping[str, SealedColumn] = {
     "former_client_secret": FORMER_SECRET,
     "password": PASSWORD,
 }
-#: Settings that say whose secret and token it is: those of one client must never go to the address of another (promise P8).
-_WHOSE = ("base_url", "token_url", "authorize_url", "issuer", "client_id", "grant", "username")
 
 
 def secrets_of(config: SISProviderConfig) -> dict[str, SecretStr]:
     """The secrets among the settings that were given."""
     return {name: value for name in SEALED_SETTINGS if (value := getattr(config, name)) is not None}
-
-
-def same_client(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether settings are still for the same client at the same address."""
-    return all(before.get(name) == after.get(name) for name in _WHOSE)
 
 
 def opened_settings(vault: Vault, row: Row[Any]) -> dict[str, SecretStr]:

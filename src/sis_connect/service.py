@@ -128,7 +128,7 @@ class SISService:
         database = database or database_in_environment() or DEFAULT_DATABASE
         keys = key_source or key_source_for(database, key=key, key_file=key_file)
         async with open_store(database) as store:
-            yield cls(
+            service = cls(
                 store,
                 key_source=keys,
                 clock=clock or SystemClock(),
@@ -137,6 +137,8 @@ class SISService:
                 config_manager=config_manager or SISConfigManager(),
                 on_event=on_event,
             )
+            async with aclosing(service._authorizations):
+                yield service
 
     # -- integrations --------------------------------------------------------------------------------------------------
 

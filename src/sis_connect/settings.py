@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -174,6 +174,9 @@ class SISProviderConfig(BaseModel):
     absence_grace: Annotated[float, Field(ge=0)] = 12.0
     options: dict[str, str] = Field(default_factory=dict)
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("settings with their secrets are not pickled: hand on the integration's name, or where its secrets are")
+
     def asked(self, kind: Kind) -> frozenset[str]:
         """The on-request fields that this integration asks for."""
         names = (name.rpartition(".") for name in self.fields)
@@ -182,6 +185,8 @@ class SISProviderConfig(BaseModel):
 
 #: Settings that are secrets: never on a command line, never stored among the others.
 SECRET_KEYS = frozenset(("client_secret", "former_client_secret", "password"))
+#: Settings that say where secrets and tokens go.
+ADDRESS_KEYS = ("base_url", "token_url", "authorize_url", "issuer", "revocation_url")
 #: Settings that every provider shares, and that `--set` and the environment may give.
 COMMON_KEYS = frozenset(SISProviderConfig.model_fields) - {"provider", "options", "policies"} - SECRET_KEYS
 
@@ -248,14 +253,21 @@ class SISConfigManager:
         return configs
 
     def resolve(
-        self, name: str, stored: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, origin: str = "the store"
+        self,
+        name: str,
+        stored: Mapping[str, Any],
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        secrets: Mapping[str, SecretStr] | None = None,
+        origin: str = "the store",
     ) -> SISProviderConfig:
-        """Put arguments over the environment over what is stored, and validate the outcome.
+        """Put arguments over the environment over what is stored, and validate the outcome. `secrets` are what is stored sealed.
 
         Of the environment, the common keys are taken, and those of the provider's own that are stored.
         """
         known = COMMON_KEYS | SECRET_KEYS | stored.keys() | dict(stored.get("options", {})).keys()
-        values = {**stored, **self._from_environment(name, known=known), **(overrides or {})}
+        given = self._from_environment(name, known=known)
+        values = {**stored, **_for_this_address(secrets or {}, stored, given), **given, **(overrides or {})}
         return validated(values, origin=origin)
 
     def _from_environment(self, name: str, *, known: Collection[str]) -> dict[str, str]:
@@ -263,6 +275,27 @@ class SISConfigManager:
         prefix = "SIS_CONNECT_" + re.sub(r"[^A-Z0-9]", "_", name.upper()) + "_"
         given = {key.removeprefix(prefix).lower(): value for key, value in self._environment.items() if key.startswith(prefix)}
         return {key: value for key, value in given.items() if key in known}
+
+
+def _for_this_address(
+    secrets: Mapping[str, SecretStr], stored: Mapping[str, Any], given: Mapping[str, str]
+) -> Mapping[str, SecretStr]:
+    """Sealed secrets, unless the environment gives another address than the one that they were stored for (promise P8)."""
+    moved = [key for key in ADDRESS_KEYS if key in given and _bare(given[key]) != _bare(stored.get(key) or "")]
+    if not moved:
+        return secrets
+    # A former secret goes nowhere new: the one in the environment stands alone.
+    kept = sorted(secrets.keys() - given.keys() - {"former_client_secret"})
+    if kept:
+        raise ConfigurationError(
+            f"The environment gives another {moved[0]} than the one for which the {kept[0]} of this integration is stored.",
+            remedy=f"Unset that variable, give {kept[0]} in the environment too, or store the new address with its secret.",
+        )
+    return {}
+
+
+def _bare(address: str) -> str:
+    return address.strip().rstrip("/")
 
 
 def read_secret(path: str | Path) -> SecretStr:

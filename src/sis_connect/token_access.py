@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -12,14 +13,18 @@ from sqlalchemy import Row
 from sis_connect.clock import Clock
 from sis_connect.connection import OnCall, limiter_for
 from sis_connect.discovery import Registry
-from sis_connect.events import Listener
+from sis_connect.errors import SISError
+from sis_connect.events import EventName, Listener
 from sis_connect.integrations import Integrations
-from sis_connect.oauth.wiring import Tokens, grant_name, revocation_url, token_source
+from sis_connect.oauth.answers import ClientRefused
+from sis_connect.oauth.wiring import Tokens, grant_name, revocation_url, token_source, token_url
 from sis_connect.provider import ProviderInfo
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.sql import Store
 from sis_connect.store.token_store import SQLTokenStore
 from sis_connect.store.window_log import SQLWindowLog
+from sis_connect.token_client import Client
+from sis_connect.tokens.token_state import Claim
 from sis_connect.transport.rate_limit import Limiter
 
 
@@ -32,6 +37,13 @@ class TokenAccess:
     info: ProviderInfo
     config: SISProviderConfig
     revocation_url: str | None
+
+
+class _OnTrial(SQLTokenStore):
+    """Where only some of the secrets are tried: that these are refused says nothing about the token."""
+
+    async def failed(self, error: SISError, claim: Claim, *, next_try_at: datetime) -> Sequence[EventName]:
+        return () if isinstance(error, ClientRefused) else await super().failed(error, claim, next_try_at=next_try_at)
 
 
 class TokenAccessor:
@@ -56,17 +68,23 @@ class TokenAccessor:
         limiter: Limiter | None = None,
         on_call: OnCall | None = None,
         actor: str = "",
+        trial: bool = False,
     ) -> AsyncIterator[TokenAccess]:
-        """Open the token of an integration. In the end, what is under way is waited for, so that nothing is lost."""
+        """Open the token of an integration. In the end, what is under way is waited for, so that nothing is lost.
+
+        On `trial` a refusal of the client in `config` is not noted: others have another one, and it may serve.
+        """
         info = self._registry.info(row.provider)
         config = config or await self._integrations.config(row)
-        kept = SQLTokenStore(
+        grant = grant_name(info, config)
+        kept = (_OnTrial if trial else SQLTokenStore)(
             self._store,
             await self._integrations.vault(),
             self._clock,
             integration_id=row.id,
             integration=row.name,
-            grant_type=grant_name(info, config),
+            client=Client.of(row.settings, config, token_url=token_url(info, config), grant=grant),
+            grant_type=grant,
             actor=actor,
         )
         tokens = token_source(

@@ -154,7 +154,7 @@ class TokenOperations:
         try:
             config = await self._integrations.config(row)
             alone = config.model_copy(update={"former_client_secret": None})
-            async with self._accessor.open(row, config=alone, actor=actor) as access:
+            async with self._accessor.open(row, config=alone, actor=actor, trial=True) as access:
                 await access.tokens.renew()
         except ClientRefused as error:
             return "refused", error

@@ -249,6 +249,16 @@ def test_ctrl_c_gives_up(lincoln: CommandLine, server: OAuthServer) -> None:
     assert server.calls == []
 
 
+def test_ctrl_c_gives_up_while_an_address_is_to_be_pasted(lincoln: CommandLine, server: OAuthServer) -> None:
+    authorizing = Authorizing(lincoln, ("--paste", "--json"))
+    authorizing.line("(Paste that whole address)")
+    authorizing.process.send_signal(signal.SIGINT)
+    authorizing.process.wait(60)
+    done = authorizing.end()
+    assert (done.code, done.document["error"]["message"]) == (1, "Stopped before the end, as asked.")
+    assert server.calls == []
+
+
 def test_p7_what_is_printed_and_stored_holds_no_verifier_and_no_token(lincoln: CommandLine, server: OAuthServer) -> None:
     done = lincoln("--verbose", "authorize", "lincoln")
     assert done.code == 0, done.err

@@ -21,7 +21,7 @@ from sis_connect.roster import fingerprints, stage, staged_rows
 from sis_connect.roster.staged_rows import remembered
 from sis_connect.store.sql import Store
 
-STORIES = list(map(Random, range(16)))
+STORIES = [*map(Random, range(10))]
 _write = Store.write
 
 

@@ -233,6 +233,7 @@ async def test_an_id_token_of_another_sign_in_brings_no_token(
         with pytest.raises(WrongIdToken, match=words):
             await give_access(service, server)
         assert await kept(service, "lincoln") is None
+    assert [token.revoked for token in server.authority.tokens] == [True], "nobody would know that it lives"
 
 
 async def test_an_id_token_that_was_asked_for_must_come(office: TokenOffice, server: OAuthServer) -> None:

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from manual_clock import ManualClock
 from oauth_server import OAuthServer, oauth_server
+from sis_connect import key_rotation
+from sis_connect.clock import Clock
 from sis_connect.errors import ConfigurationError
 from sis_connect.service import SISService
 from sis_connect.store.sealed import COLUMNS, Resealed
+from sis_connect.store.sql import Store
 from sis_connect.store.tables import metadata
 from sis_connect.tokens.vault import Vault, key_id_of, new_key
 from token_office import TokenOffice, agree, by_a_person, consented, kept, settings
@@ -138,6 +142,59 @@ async def test_processes_that_run_meanwhile_read_and_write_on(office: TokenOffic
         await agree(running, "lincoln", consented(server))
     newest = office.key_file.read_text(encoding="ascii").split(",")[0]
     assert sealed_with(office)["sis_oauth_token.sealed"] == {Vault.from_text(newest).key_id}
+
+
+async def test_p7_a_token_that_is_fetched_meanwhile_opens_without_the_former_key(
+    office: TokenOffice, server: OAuthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its renewal began with the former key, in a process that has not met the new one."""
+    looking, renewals = asyncio.Event(), key_rotation._renewals
+
+    async def looked_for(store: Store, clock: Clock) -> set[tuple[str, int]]:
+        found = await renewals(store, clock)
+        looking.set()
+        return found
+
+    monkeypatch.setattr(key_rotation, "_renewals", looked_for)
+    async with office.open() as running, office.open() as rotating:
+        await running.create_integration("lincoln", by_a_person(server))
+        await agree(running, "lincoln", consented(server))
+        server.hold_answers()
+        renewing = asyncio.create_task(running.renew_tokens("lincoln"))
+        await asyncio.to_thread(server.wait_for, 1)
+        rotation = asyncio.create_task(rotating.rotate_key(new=True))
+        for _ in range(4):  # the new key is in front, and the renewal is waited for
+            await asyncio.wait({rotation, asyncio.create_task(looking.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            looking.clear()
+        assert not rotation.done()
+        server.resume()
+        assert [result.outcome for result in await renewing] == ["renewed"]
+        assert (await rotation).complete
+    newest = office.key_file.read_text(encoding="ascii").split(",")[0]
+    office.key_file.write_text(newest, encoding="ascii")
+    async with office.open() as service:
+        assert [(health.state, health.key) for health in await service.tokens()] == [("active", "current")]
+
+
+async def test_a_renewal_whose_process_is_gone_is_not_waited_for(office: TokenOffice, server: OAuthServer) -> None:
+    gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await gone.wait()
+    office.clock = clock = ManualClock()
+    async with office.open() as service:
+        await fill(service, server)
+        office.query("UPDATE sis_lease SET expires_at = ?, pid = ?", clock.now().timestamp() + 30, gone.pid)
+        assert (await service.rotate_key(new=True)).complete
+    assert key_rotation._LOOK not in clock.slept
+
+
+async def test_it_is_not_complete_while_something_is_still_found(
+    office: TokenOffice, server: OAuthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office.open() as service:
+        await fill(service, server)
+        monkeypatch.setattr(key_rotation, "_PASSES", 1)
+        assert not (await service.rotate_key(new=True)).complete
+        assert (await service.rotate_key()).complete
 
 
 async def test_what_opens_with_no_key_stops_nothing_and_is_counted(office: TokenOffice, server: OAuthServer) -> None:

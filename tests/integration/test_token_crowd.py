@@ -47,7 +47,7 @@ async def test_the_keeper_sees_grants_that_a_person_gave_and_that_still_live(tmp
     clock = ManualClock()
     async with renewals(tmp_path / "tokens.db", clock=clock) as desk:
         await desk.enlist(range(1, 12))
-        for number in range(1, 11):
+        for number in range(1, 12):
             await desk.consent({"access_token": "access", "refresh_token": "refresh"}, number)
         now, hour = clock.now(), timedelta(hours=1)
 
@@ -61,7 +61,9 @@ async def test_the_keeper_sees_grants_that_a_person_gave_and_that_still_live(tmp
         await alter(5, state="broken")
         await alter(6, state="failing", next_try_at=to_text(now + hour / 6))
         await alter(7, state="failing", next_try_at=to_text(now - hour / 6))
-        await alter(8, state="failing", next_try_at=to_text(now + 10 * hour))  # by a clock that ran ahead: nobody waits so long
+        # By a clock that ran ahead and was set back since; and where a server has asked for so much patience.
+        await alter(8, state="failing", next_try_at=to_text(now + 10 * hour), updated_at=to_text(now + 9 * hour))
+        await alter(11, state="failing", next_try_at=to_text(now + 10 * hour), updated_at=to_text(now - hour))
         await alter(9, grant_type="client_credentials")
         async with desk.store.write() as connection:
             await connection.execute(update(integration).where(integration.c.id == 10).values(removed_at="2026-11-22"))

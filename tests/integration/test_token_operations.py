@@ -193,6 +193,18 @@ async def test_revoking_ends_the_token_at_the_sis_and_here(office: TokenOffice, 
     assert ("token.revocation", "lincoln", "an admin") in office.audited()
 
 
+async def test_a_token_that_was_given_back_did_not_break(office: TokenOffice, server: OAuthServer) -> None:
+    events: list[Event] = []
+    async with office.open(on_event=events.append) as service:
+        await service.create_integration("lincoln", by_a_person(server))
+        await agree(service, "lincoln", consented(server))
+        await service.revoke_tokens("lincoln")
+        (result,) = await service.renew_tokens("lincoln")
+        assert not result.ok
+        assert (await service.tokens())[0].state == "revoked"
+    assert "token.broken" not in [event.name for event in events]
+
+
 async def test_where_the_sis_takes_no_tokens_back_it_is_said(office: TokenOffice, server: OAuthServer) -> None:
     async with office.open() as service:
         await service.create_integration("lincoln", settings(server))
@@ -256,6 +268,21 @@ async def test_a_former_secret_goes_once_the_newest_is_accepted(office: TokenOff
         assert not (await service.tokens())[0].former_secret
         assert outcomes(await service.cleanup_tokens()) == {"lincoln": "nothing"}
     assert ("token.cleanup", "lincoln", "an admin") in office.audited()
+
+
+async def test_a_newest_secret_that_is_not_active_yet_makes_no_working_token_fail(
+    office: TokenOffice, server: OAuthServer
+) -> None:
+    events: list[Event] = []
+    async with office.open(on_event=events.append) as service:
+        await service.create_integration("lincoln", by_a_person(server))
+        await agree(service, "lincoln", consented(server))
+        await service.create_integration("lincoln", by_a_person(server, client_secret="not yet activated"))
+        (result,) = await service.cleanup_tokens()
+        assert (result.outcome, result.detail["former_secret"]) == ("kept", "refused")
+        (health,) = await service.tokens()
+    assert (health.state, health.failures, health.next_try_at, health.last_error) == ("active", 0, None, None)
+    assert [event.name for event in events] == ["token.obtained"]
 
 
 async def test_a_former_secret_that_nothing_can_be_said_of_goes_after_a_month(tmp_path: Path, server: OAuthServer) -> None:

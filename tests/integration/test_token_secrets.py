@@ -9,6 +9,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -20,6 +21,8 @@ from oauth_server import Answer, OAuthServer, oauth_server
 from sis_connect.cli import application
 from sis_connect.errors import SISError
 from sis_connect.events import Event
+from sis_connect.oauth.authorization import begin
+from sis_connect.oauth.metadata import ServerMetadata
 from sis_connect.service import SISService
 from sis_connect.store.sql import explain
 from sis_connect.tokens.key_sources import TextKeys, key_source_for
@@ -239,6 +242,8 @@ def context(text: str, found: str) -> str:
 
 async def test_p7_what_holds_a_secret_is_not_pickled(office: TokenOffice, server: OAuthServer) -> None:
     key = new_key()
+    there = ServerMetadata(authorize_url=server.authorize_url, token_url=server.token_url)
+    pending = begin(there, client_id="x", redirect_uri="http://127.0.0.1/callback", scope=None, now=datetime.now(UTC))
     async with office.open() as service:
         await service.create_integration("lincoln", by_a_person(server))
         await agree(service, "lincoln", consented(server))
@@ -247,6 +252,7 @@ async def test_p7_what_holds_a_secret_is_not_pickled(office: TokenOffice, server
             things = [
                 AccessToken("hush"), RefreshToken("hush"), token, Vault.from_text(key), TextKeys(key),
                 access.tokens, access.tokens.endpoint, access, access.store, await access.store.load(), service,
+                pending, await service._integrations.config(await service._integrations.row("lincoln")),
             ]  # fmt: skip
             for thing in things:
                 with pytest.raises((TypeError, AttributeError)):

@@ -16,8 +16,9 @@ from renewals import Renewals, renewals
 from rotating_grant import RotatingGrant
 from sis_connect.errors import ConfigurationError, ConflictError, NetworkError, StorageError
 from sis_connect.store import lease as leasing
+from sis_connect.store.sealed import SEALED_AS
 from sis_connect.store.sql import Store, open_engine
-from sis_connect.store.token_store import SEALED_AS, SQLTokenStore
+from sis_connect.store.token_store import SQLTokenStore
 from sis_connect.tokens.token import AccessToken, GrantBroken, StoredToken
 from sis_connect.tokens.token_manager import TokenManager
 from sis_connect.tokens.vault import Vault, new_key
@@ -157,6 +158,29 @@ async def test_a_token_that_was_given_back_is_gone(scene: Scene) -> None:
     assert (await tokens.load()).token is None
     assert (await scene.row())["state"] == "revoked"
     assert await scene.desk.ask("SELECT sealed FROM sis_oauth_token") == [(None,)]
+
+
+async def test_a_newer_token_is_not_forgotten_for_the_one_that_was_given_back(scene: Scene) -> None:
+    await scene.consent()
+    tokens = scene.desk.tokens()
+    scene.clock.advance(1)
+    async with tokens.claim() as overslept:
+        await _take_over(scene)
+        async with scene.desk.store.write() as connection:
+            await connection.exec_driver_sql("UPDATE sis_oauth_token SET obtained_at = 'since'")
+        with pytest.raises(ConflictError, match="newer token"):
+            await tokens.forget(overslept)
+    assert (await scene.row())["state"] == "active"
+
+
+async def test_what_somebody_has_removed_is_not_forgotten_once_more(scene: Scene) -> None:
+    await scene.consent()
+    tokens = scene.desk.tokens()
+    async with tokens.claim() as claim:
+        async with scene.desk.store.write() as connection:
+            await connection.exec_driver_sql("DELETE FROM sis_oauth_token")
+        assert list(await tokens.forget(claim)) == []
+    assert await scene.desk.ask("SELECT COUNT(*) FROM sis_oauth_token") == [(0,)]
 
 
 async def test_p7_a_token_moved_to_another_integration_does_not_open(scene: Scene) -> None:

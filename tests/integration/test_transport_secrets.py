@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import traceback
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 from pydantic import SecretStr
@@ -22,9 +24,10 @@ from sis_connect.errors import (
     SISError,
     UnexpectedResponse,
 )
-from sis_connect.oauth.client import OAuthClient
+from sis_connect.oauth.client import ClientAuthentication, OAuthClient
 from sis_connect.oauth.endpoint import TokenEndpoint
-from sis_connect.oauth.grants import client_credentials, client_credentials_grant
+from sis_connect.oauth.grants import client_credentials, client_credentials_grant, refresh
+from sis_connect.tokens.token import RefreshToken
 from sis_connect.tokens.token_manager import TokenManager
 from sis_connect.transport.addresses import own_query
 from sis_connect.transport.http import Call, Transport
@@ -276,6 +279,41 @@ async def test_p7_neither_logs_nor_errors_nor_calls_show_a_secret_or_a_pupil(cap
     assert "hush" not in shown
     assert PUPIL not in shown
     assert {call.template for call in calls} == {"/ws/v1/student/{}", "/x", "/oauth/token"}
+
+
+async def broken_off(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
+
+
+@pytest.mark.parametrize("authentication", ["basic", "body", "query"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_p7_no_frame_behind_a_failed_request_for_a_token_shows_a_secret(
+    method: Literal["POST", "GET"], authentication: ClientAuthentication
+) -> None:
+    """A report of a crash may show the local variables of each frame, those of the HTTP library too."""
+    if (method, authentication) == ("GET", "body"):
+        return
+    replies: list[Answer] = [answer(b"<html>", status=500), answer(b"nonsense"), answer(status=401), reset, broken_off]
+    shown, basic = "", base64.b64encode(f"district:{SECRET}".encode()).decode()
+
+    async def ask(server: RawServer) -> None:
+        nonlocal shown
+        settings = replace(client(server), method=method, authentication=authentication)
+        endpoint = TokenEndpoint(settings, limiter=unlimited(), clock=SystemClock(), timeout=5)
+        with pytest.raises(SISError) as caught:
+            await endpoint.fetch(refresh(RefreshToken("hush-refresh")))
+        own = caught.value.__traceback__
+        assert own is not None
+        report = traceback.TracebackException(type(caught.value), caught.value, own.tb_next, capture_locals=True)
+        shown += "".join(report.format())
+        await endpoint.aclose()
+
+    for reply in replies:
+        async with serving(always(reply)) as server:
+            await ask(server)
+    await ask(server)  # nobody listens there any more
+    for secret in (SECRET, basic, "hush-refresh"):
+        assert secret not in shown
 
 
 async def test_each_attempt_is_recorded_by_its_template() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -135,6 +136,20 @@ def test_a_new_key_in_front_seals_and_the_former_one_still_opens(tmp_path: Path)
     assert os.listdir(tmp_path) == ["key"]
 
 
+def test_a_power_cut_takes_no_key_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder reaches the disk too, after the file has its name."""
+    synced: list[tuple[bool, bool]] = []
+
+    def fsync(handle: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(handle).st_mode), (tmp_path / "key").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    KeyFile(tmp_path / "key").make()
+    assert synced == [(False, False), (True, True)]
+    KeyFile(tmp_path / "key").put_in_front()
+    assert synced[2:] == [(False, True), (True, True)]
+
+
 def test_keys_may_stand_on_lines_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "key"
     one, other = new_key(), new_key()
@@ -222,6 +237,20 @@ def test_an_argument_goes_before_the_environment(tmp_path: Path, monkeypatch: py
         "the file said.key",
         "the key that was given",
     ]
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
+@pytest.mark.parametrize("query", ["", "?timeout=5"])
+def test_the_key_of_a_database_in_a_file_is_kept_beside_it_however_its_url_is_written(
+    tmp_path: Path, scheme: str, query: str
+) -> None:
+    source = key_source_for(f"{scheme}:///{tmp_path / 'roster.db'}{query}")
+    assert getattr(source, "origin", None) == f"the file {tmp_path / 'sis-connect.key'}"
+
+
+@pytest.mark.parametrize("database", ["sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite://", "sqlite+aiosqlite:///:memory:"])
+def test_only_the_key_of_a_temporary_database_is_kept_in_memory(database: str) -> None:
+    assert getattr(key_source_for(database), "origin", None) == "memory"
 
 
 def test_an_unknown_key_source_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

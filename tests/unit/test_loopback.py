@@ -156,6 +156,21 @@ async def test_what_is_no_request_at_all_harms_nobody(said: bytes) -> None:
         assert status(await asking) == 200
 
 
+@pytest.mark.parametrize("target", ["//[::1", "//[::1/callback", "//[not-an-address]/callback"])
+async def test_a_target_that_is_no_address_is_answered_like_any_other(target: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with waiting() as it:
+        assert status(await it.ask(target)) == 404
+    assert caplog.text == ""
+
+
+async def test_a_flood_of_stray_redirects_is_told_of_once() -> None:
+    async with waiting() as it:
+        for number in range(20):
+            assert status(await it.ask(f"{PATH}?code=x&state={number}")) == 400
+            assert status(await it.ask(host="evil.example.org")) == 421
+        assert ["its state is another" in stray for stray in it.strays] == [True, False]
+
+
 async def test_a_request_without_end_is_cut_off() -> None:
     async with waiting() as it:
         with suppress(ConnectionResetError):  # there was more in the line that nobody read

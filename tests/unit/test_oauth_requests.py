@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import traceback
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlsplit
 
@@ -224,3 +226,22 @@ def test_a_revocation_is_a_post_even_where_tokens_come_by_get() -> None:
 def test_p8_a_token_is_given_back_to_the_server_that_it_came_from_and_to_no_other(url: str) -> None:
     with pytest.raises(ConfigurationError, match="Nothing was sent"):
         revocation_request(client(), RefreshToken("hush"), "refresh_token", url, SECRET)
+
+
+#: No header can hold the one, nothing at all the other.
+@pytest.mark.parametrize(
+    ("authentication", "strange"), [("basic", "\N{SNOWMAN}"), ("basic", "\ud800"), ("body", "\ud800"), ("query", "\ud800")]
+)
+@pytest.mark.parametrize("method", ["POST", "POST_QUERY", "GET"])
+def test_p7_where_a_request_cannot_be_made_no_frame_shows_a_secret(method: str, authentication: str, strange: str) -> None:
+    secret, token = SecretStr(SECRET.get_secret_value() + strange), RefreshToken("hush-refresh")
+    prepared = client(method=method, authentication=authentication, secrets=(secret,))
+    attempts: list[Callable[[], TokenRequest]] = [
+        lambda: token_request(prepared, refresh(token), secret),
+        lambda: revocation_request(prepared, token, "refresh_token", f"{URL}/revoke", secret),
+    ]
+    for attempt in attempts:
+        with pytest.raises((AuthenticationError, ConfigurationError)) as caught:
+            attempt()
+        shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+        assert "hush" not in shown

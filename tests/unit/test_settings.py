@@ -290,3 +290,17 @@ def test_every_secret_can_come_from_a_file_or_the_environment(tmp_path: Path) ->
     for config in (lincoln, told):
         for key in SECRET_KEYS:
             assert getattr(config, key).get_secret_value() == f"hunter-{key}"
+
+
+def test_p8_an_address_from_the_environment_takes_no_stored_secret_along() -> None:
+    stored = {"provider": "practice", "base_url": URL}
+    secrets = {"client_secret": SecretStr("stored"), "former_client_secret": SecretStr("the one before")}
+    moved = {"SIS_CONNECT_LINCOLN_BASE_URL": "https://other.example.org"}
+    with pytest.raises(ConfigurationError, match="another base_url"):
+        SISConfigManager(moved).resolve("lincoln", stored, secrets=secrets)
+    config = SISConfigManager({**moved, "SIS_CONNECT_LINCOLN_CLIENT_SECRET": "given"}).resolve("lincoln", stored, secrets=secrets)
+    assert config.client_secret == SecretStr("given")
+    assert config.former_client_secret is None
+    same = {"SIS_CONNECT_LINCOLN_BASE_URL": f"{URL}/", "SIS_CONNECT_LINCOLN_CLIENT_SECRET": "given"}
+    config = SISConfigManager(same).resolve("lincoln", stored, secrets=secrets)
+    assert config.former_client_secret == SecretStr("the one before")

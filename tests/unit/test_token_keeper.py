@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manual_clock import ManualClock
-from sis_connect.errors import ConflictError, NetworkError, SISError, StorageError
-from sis_connect.tokens.keeper import INTERVAL, TO_SPARE, Check, DueToken, Pacer, TokenKeeper, Turn, to_renew
+from sis_connect.errors import ConfigurationError, ConflictError, NetworkError, SISError, StorageError
+from sis_connect.tokens.keeper import INTERVAL, LONGEST_REST, TO_SPARE, Check, DueToken, Pacer, TokenKeeper, Turn, to_renew
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
@@ -171,6 +172,33 @@ async def test_p12_districts_that_are_down_or_badly_connected_disturb_no_other()
     scene.errors = {3: NetworkError("The token URL is down."), 4: ValueError("a bug")}
     await scene.until(lambda: len(scene.renewed) == 8)
     assert sorted(scene.renewed) == [0, 1, 2, 5, 6, 7, 8, 9]
+
+
+async def test_p12_a_crowd_whose_failures_nobody_can_note_takes_nobody_elses_place() -> None:
+    """The register names them again with each look; the one behind them would never have its turn."""
+    scene = Scene(*due(200), token(999, due=-1, ends=700))
+    scene.errors = {number: ConfigurationError("No such plugin is installed.") for number in range(200)}
+    await scene.until(lambda: scene.renewed == [999])
+    assert scene.keeper.failed <= 2 * 200
+
+
+async def test_who_fails_again_and_again_is_left_alone_for_longer_and_longer() -> None:
+    scene = Scene(*due(1))
+    scene.errors = {0: ConfigurationError("No such plugin is installed.")}
+    begun = scene.clock.monotonic()
+    await scene.until(lambda: scene.clock.monotonic() - begun > 3600)
+    assert 3600 / LONGEST_REST <= scene.keeper.failed <= 3600 / LONGEST_REST + 5
+
+
+async def test_who_was_renewed_by_somebody_else_has_no_need_to_rest() -> None:
+    scene = Scene(*due(1))
+    scene.errors = {0: ConfigurationError("No such plugin is installed.")}
+    await scene.keeper.round()
+    await scene.keeper.settle()
+    assert await scene.keeper.round() == 0
+    scene.register.tokens[0] = replace(scene.register.tokens[0], renewed_at=NOW + timedelta(seconds=1))
+    assert await scene.keeper.round() == 1
+    await scene.keeper.settle()
 
 
 async def test_a_token_that_is_being_renewed_is_not_taken_up_again() -> None:

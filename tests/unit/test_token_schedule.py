@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sis_connect.tokens.schedule import FIRST_PAUSE, LONGEST_PAUSE, due_at, pause_after, share_of
+from sis_connect.tokens.schedule import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    asking_to_wait,
+    due_at,
+    hold_for,
+    pause_after,
+    share_of,
+    still_to_wait,
+)
 from sis_connect.tokens.token import AccessToken, StoredToken
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -64,3 +73,27 @@ def test_pauses_double_up_to_a_quarter_of_an_hour(failures: int, chance: float) 
     assert FIRST_PAUSE / 2 <= pause <= LONGEST_PAUSE
     assert pause_after(failures, 0) <= pause_after(failures + 1, 0) <= 2 * pause_after(failures, 0)
     assert pause_after(failures, 1) * 2 == pause_after(failures, 0)
+
+
+def test_what_was_refused_holds_back_at_once_and_what_may_pass_more_and_more() -> None:
+    assert [hold_for(n, retryable=False, asked=0) for n in (1, 2, 50)] == [15, 15, 15]
+    assert [hold_for(n, retryable=True, asked=0) for n in (1, 2, 3, 4, 5, 6, 7, 50)] == [0, 0, 1, 2, 4, 8, 15, 15]
+    assert [hold_for(1, retryable=True, asked=asked) for asked in (9, 3600)] == [9, 15]
+
+
+def test_a_server_that_asks_for_patience_is_understood_by_whoever_reads_what_was_noted() -> None:
+    words = asking_to_wait("Too many requests.", NOW, 600)
+    seen = [still_to_wait(words, NOW + timedelta(seconds=seconds)) for seconds in (-3600, -11, -5, 0, 1, 599, 600, 10**9)]
+    assert seen == [0, 0, 600, 600, 599, 1, 0, 0]
+
+
+def test_other_words_ask_for_no_patience() -> None:
+    for words in (
+        None,
+        "The token URL is down.",
+        "Asked at 2026-99-22T08:00:00+00:00 to wait 600 seconds.",
+        "Asked at 2026-11-22T08:00:00 to wait 600 seconds.",
+        "Asked at 2026-11-22T08:00:00+00:00 to wait 1e99 seconds.",
+        asking_to_wait("Too many requests.", NOW, 600) + " And more.",
+    ):
+        assert still_to_wait(words, NOW) == 0

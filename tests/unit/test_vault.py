@@ -103,3 +103,18 @@ def test_a_key_that_is_nowhere_is_named_and_the_ring_stays() -> None:
     with pytest.raises(ConfigurationError, match="another key"):
         vault.open(Vault.from_text(new_key()).seal(b"hush", **PLACE), **PLACE)
     assert vault.open(vault.seal(b"hush", **PLACE), **PLACE) == b"hush"
+
+
+def test_p7_what_is_sealed_is_sealed_with_the_key_that_is_in_front_now() -> None:
+    kept = [new_key()]
+    running = Vault(parse_keys(kept[0], origin="a test"), look_again=lambda: parse_keys(",".join(kept), origin="a test"))
+    kept.insert(0, new_key())
+    assert key_id_of(running.seal(b"hush", **PLACE)) == Vault.from_text(kept[0]).key_id
+
+
+def test_a_source_that_does_not_answer_costs_nothing_that_is_to_be_sealed() -> None:
+    def away() -> list[bytes]:
+        raise OSError("the key server is down")
+
+    vault = Vault(parse_keys(KEY, origin="a test"), look_again=away)
+    assert vault.open(vault.seal(b"hush", **PLACE), **PLACE) == b"hush"

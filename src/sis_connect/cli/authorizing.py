@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 import sys
 import threading
 import webbrowser
@@ -95,12 +96,20 @@ async def _by_paste(service: SISService, name: str, redirect_uri: str | None, po
     session = secrets.token_urlsafe(32)
     uri = redirect_uri or loopback.redirect_uri(port or PASTE_PORT)
     _show(await service.authorization_url(name, redirect_uri=uri, session=session, actor=actor()))
-    note("In the end the browser is sent to an address that it may not be able to open. Paste that whole address here:")
-    # Nothing else waits for this thread, and Ctrl-C must end it.
-    pasted = sys.stdin.readline().strip()
+    pasted = _pasted()
     if not pasted:
         raise AuthorizationFailed("Nothing was pasted.")
     await service.complete_authorization(pasted, session=session, actor=actor())
+
+
+def _pasted() -> str:
+    """One line, read in this thread: nothing else waits for it. The event loop's own Ctrl-C would only be heard after it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        note("In the end the browser is sent to an address that it may not be able to open. Paste that whole address here:")
+        return sys.stdin.readline().strip()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _show(url: str) -> None:

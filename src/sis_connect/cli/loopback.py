@@ -56,6 +56,7 @@ class Loopback:
         loop = asyncio.get_running_loop()
         self.port = port
         self._on_stray = on_stray
+        self._strays: set[str] = set()
         self._state: str | None = None
         self._redirect: asyncio.Future[str] = loop.create_future()
         self._granted: asyncio.Future[bool] = loop.create_future()
@@ -108,7 +109,9 @@ class Loopback:
         method, target, headers = _request(head)
         refused = refusal(method, target, headers, port=self.port, state=self._state)
         if refused is not None:
-            if urlsplit(target).path == PATH:
+            # Each kind once: whoever can send one can send thousands.
+            if urlsplit(target).path == PATH and refused.text not in self._strays:
+                self._strays.add(refused.text)
                 self._on_stray(refused.text)
             return refused
         address = f"http://{HOST}:{self.port}{target}"
@@ -154,7 +157,14 @@ def _request(head: bytes) -> tuple[str, str, dict[str, str]]:
         # Said twice, it is neither of the two.
         key = name.strip().lower()
         headers[key] = value.strip() if key not in headers else ""
-    return method, target if target.startswith("/") else "/", headers
+    return method, target if _is_path(target) else "/", headers
+
+
+def _is_path(target: str) -> bool:
+    try:
+        return target.startswith("/") and bool(urlsplit(target))
+    except ValueError:  # such as the half of an IPv6 address
+        return False
 
 
 def _answer(page: Page) -> bytes:
@@ -165,7 +175,7 @@ def _answer(page: Page) -> bytes:
 
 @asynccontextmanager
 async def listening(port: int, on_stray: Callable[[str], None]) -> AsyncIterator[Loopback]:
-    """Listen on a port of this machine, 0 for any free one. `on_stray` is told of redirects that are none of ours."""
+    """Listen on a port of this machine, 0 for any free one. `on_stray` is told of redirects that are not ours, each kind once."""
     loopback: Loopback | None = None
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hmac import compare_digest
+from typing import NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
@@ -50,6 +51,9 @@ class PendingAuthorization:
     redirect_uri: str
     server: ServerMetadata
     created_at: datetime
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a pending authorization with its secrets is not pickled or copied")
 
     def expired(self, now: datetime) -> bool:
         """Whether the redirect comes too late."""

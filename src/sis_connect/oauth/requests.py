@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
@@ -36,6 +37,22 @@ class TokenRequest:
 def token_request(client: OAuthClient, form: Form, secret: SecretStr | None) -> TokenRequest:
     """The request for a token. The address is used as it was given, with its last slash, for some servers insist on theirs."""
     safe_base(client.token_url, "token URL")
+    if client.method == "GET" and client.authentication == "body":
+        raise ConfigurationError(
+            "A GET to the token URL has no body that client id and secret could go into.",
+            remedy="Set client_authentication to basic or query.",
+        )
+    return sendable(lambda: _token_request(client, form, secret))
+
+
+def sendable(build: Callable[[], TokenRequest]) -> TokenRequest:
+    """The request that `build` makes. What cannot be sent is an error without the frames in which secrets stand open."""
+    with suppress(UnicodeEncodeError):
+        return build()
+    raise AuthenticationError("The client id or secret holds characters that no SIS hands out.")
+
+
+def _token_request(client: OAuthClient, form: Form, secret: SecretStr | None) -> TokenRequest:
     grant = prepare_token_request(**{name: _plain(value, secret) for name, value in form.items()})
     if client.method == "POST":
         return authenticated(client, client.token_url.strip(), grant, secret)
@@ -44,23 +61,15 @@ def token_request(client: OAuthClient, form: Form, secret: SecretStr | None) -> 
 
 
 def authenticated(client: OAuthClient, url: str, body: str | None, secret: SecretStr | None) -> TokenRequest:
-    """A request that says who asks. Without a body it is a GET."""
+    """A request that says who asks. Without a body it is a GET. Make it within `sendable`."""
     method = "GET" if body is None else "POST"
-    if body is None and client.authentication == "body":
-        raise ConfigurationError(
-            "A GET to the token URL has no body that client id and secret could go into.",
-            remedy="Set client_authentication to basic or query.",
-        )
     headers = {"Accept": "application/json", **client.headers} | ({} if body is None else {"Content-Type": _FORM})
     if client.parameters:
         url = add_params_to_uri(url, client.parameters)
     # Without an id there is nothing to say: the grant itself, such as a user's password, says who asks.
     if client.client_id:
         prepared = ClientAuth(client.client_id, _plain(secret, None), _METHODS[client.authentication])
-        try:
-            url, headers, body = prepared.prepare(method, url, headers, body)
-        except UnicodeEncodeError:
-            raise AuthenticationError("The client id or secret holds characters that no SIS hands out.") from None
+        url, headers, body = prepared.prepare(method, url, headers, body)
     return TokenRequest(method, url, headers, None if body is None else body.encode())
 
 

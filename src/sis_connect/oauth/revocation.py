@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sis_connect.errors import ConfigurationError, NotOffered, SISError
 from sis_connect.oauth.answers import error_code, oauth_error
 from sis_connect.oauth.client import OAuthClient
-from sis_connect.oauth.requests import TokenRequest, authenticated
+from sis_connect.oauth.requests import TokenRequest, authenticated, sendable
 from sis_connect.transport.addresses import origin_of, safe_base
 from sis_connect.transport.answers import ErrorReader, Response, fault
 
@@ -32,8 +32,12 @@ def revocation_request(client: OAuthClient, token: SecretStr, hint: Hint, url: s
             f"The revocation URL is at {there.host}:{there.port}, tokens come from {here.host}:{here.port}. Nothing was sent.",
             remedy="Give a revocation_url on the server of the token URL.",
         )
-    body, _ = prepare_revoke_token_request(token.get_secret_value(), hint)
-    return authenticated(client, url.strip(), body, secret)
+
+    def build() -> TokenRequest:
+        body, _ = prepare_revoke_token_request(token.get_secret_value(), hint)
+        return authenticated(client, url.strip(), body, secret)
+
+    return sendable(build)
 
 
 def check_revoked(response: Response, *, url: str, now: datetime) -> None:

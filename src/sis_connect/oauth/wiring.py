@@ -42,7 +42,7 @@ def oauth_client(info: ProviderInfo, config: SISProviderConfig) -> OAuthClient:
     _demand_credentials(info, config)
     secrets = [config.client_secret, config.former_client_secret]
     return OAuthClient(
-        token_url=config.token_url or config.base_url + info.token_path,
+        token_url=token_url(info, config),
         client_id=_client_id(info, config),
         secrets=tuple(secret for secret in secrets if secret is not None),
         authentication=config.client_authentication or info.client_authentication,
@@ -51,6 +51,11 @@ def oauth_client(info: ProviderInfo, config: SISProviderConfig) -> OAuthClient:
         headers=info.token_headers,
         scope=config.scope or info.scope,
     )
+
+
+def token_url(info: ProviderInfo, config: SISProviderConfig) -> str:
+    """Where tokens come from."""
+    return config.token_url or config.base_url + info.token_path
 
 
 def token_endpoint(

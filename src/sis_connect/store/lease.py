@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.clock import Clock
@@ -25,6 +26,8 @@ from sis_connect.store.tables import lease as table
 
 TERM = 30.0
 BEAT = 5.0
+#: The end of a term that was given back.
+_GIVEN_BACK = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,29 @@ class Holding:
     host: str
     pid: int
     expires_at: float
+
+
+class Watch:
+    """Tells a holder that lives from one that died, where its term seems to be over.
+
+    A wall clock that jumps ends all terms at once. A holder that lives begins another one at its next beat all the same.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: tuple[str, int, float] | None = None
+        self._since = 0.0
+
+    def silent(self, holder: str, fence: int, expires_at: float) -> bool:
+        """Whether a lease has stayed as it is for longer than a holder that lives would leave it."""
+        now, seen = self._clock.monotonic(), (holder, fence, expires_at)
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        return now - self._since >= BEAT + 1
+
+    def forget(self) -> None:
+        """Begin anew: where we cannot write, a holder that lives cannot either."""
+        self._seen = None
 
 
 def process_is_gone(host: str, pid: int) -> bool:
@@ -87,10 +113,13 @@ async def check_fence(connection: AsyncConnection, lease: Lease) -> None:
         )
 
 
-async def take(connection: AsyncConnection, name: str, holder: str, now: float) -> Lease | Holding:
-    """Take a lease that nobody holds, in the caller's transaction; else say who does."""
+async def take(connection: AsyncConnection, name: str, holder: str, now: float, watch: Watch | None = None) -> Lease | Holding:
+    """Take a lease that nobody holds, in the caller's transaction; else say who does.
+
+    With a `watch`, a holder whose term is over is only succeeded when it has been seen to be silent.
+    """
     row = (await connection.execute(select(table).where(table.c.name == name))).one_or_none()
-    if row is not None and row.expires_at > now and not process_is_gone(row.host, row.pid):
+    if row is not None and not _is_free(row, now, watch):
         return Holding(row.host, row.pid, row.expires_at)
     fence = 1 if row is None else int(row.fence) + 1
     values = {"holder": holder, "fence": fence, "host": _this_host(), "pid": os.getpid(), "expires_at": now + TERM}
@@ -101,9 +130,15 @@ async def take(connection: AsyncConnection, name: str, holder: str, now: float) 
     return Lease(name, holder, fence)
 
 
+def _is_free(row: Row[Any], now: float, watch: Watch | None) -> bool:
+    if row.expires_at == _GIVEN_BACK or process_is_gone(row.host, row.pid):
+        return True
+    return row.expires_at <= now and (watch is None or watch.silent(row.holder, row.fence, row.expires_at))
+
+
 async def give_back(connection: AsyncConnection, lease: Lease) -> None:
     """End a lease, in the caller's transaction. One that somebody else has taken over is left to them."""
-    await _set_term(connection, lease, 0.0)
+    await _set_term(connection, lease, _GIVEN_BACK)
 
 
 async def renew(store: Store, lease: Lease, clock: Clock) -> bool:

@@ -14,9 +14,10 @@ from sqlalchemy import Column, Row, Table, exists, or_, select, update
 from sis_connect.errors import SISError
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import integration, oauth_token, pending_authorization
-from sis_connect.store.token_store import SEALED_AS
 from sis_connect.tokens.vault import Vault
 
+#: The field for which a token is sealed.
+SEALED_AS = "access token"
 #: So many values are sealed anew in one transaction: a few milliseconds, in which other writers wait.
 BATCH = 100
 
@@ -106,7 +107,7 @@ async def _reseal(store: Store, vault: Vault, sealed: SealedColumn, rows: Sequen
             continue
         place = {"integration": str(row.integration_id), "field": sealed.field}
         try:
-            changes.append((row, vault.seal(vault.open(row.sealed, **place), **place)))
+            changes.append((row, vault.seal_anew(row.sealed, **place)))
         except SISError:
             found += Resealed(sealed.name, unreadable=1)
     if changes:

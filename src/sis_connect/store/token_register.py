@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from sis_connect.clock import Clock
 from sis_connect.errors import ConflictError, SISError
@@ -17,11 +17,10 @@ from sis_connect.store.moments import to_moment, to_text
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import integration, oauth_token
 from sis_connect.tokens.keeper import IDLE, LOOK_AHEAD, Check, DueToken
-from sis_connect.tokens.schedule import LONGEST_PAUSE
 
 #: Grants that a person gave: they end when nobody uses them. Others are asked for anew whenever a token is needed.
 KEPT = ("authorization_code", "refresh_token")
-#: A token that comes from the future was obtained by a clock that has been set back since: what it says of its end is wrong.
+#: What comes from the future was written by a clock that has been set back since: the times that it names are wrong.
 _FUTURE = timedelta(minutes=5)
 
 
@@ -51,7 +50,7 @@ class SQLTokenRegister:
 
     async def waiting(self, now: datetime) -> Sequence[DueToken]:
         table, idle_since = oauth_token.c, to_text(now - self._idle)
-        resting = table.next_try_at.between(to_text(now), to_text(now + LONGEST_PAUSE), symmetric=False)
+        from_the_future = func.coalesce(table.updated_at, "") > to_text(now + _FUTURE)
         query = (
             select(table.integration_id, integration.c.name, table.due_at, table.expires_at, table.renewed_at, table.obtained_at)
             .join(integration, integration.c.id == table.integration_id)
@@ -60,7 +59,7 @@ class SQLTokenRegister:
                 table.sealed.is_not(None),
                 table.state.in_(("active", "failing")),
                 table.grant_type.in_(KEPT),
-                or_(table.next_try_at.is_(None), ~resting),
+                or_(table.next_try_at.is_(None), table.next_try_at <= to_text(now), from_the_future),
                 or_(
                     table.due_at <= to_text(now + LOOK_AHEAD),
                     table.renewed_at <= idle_since,

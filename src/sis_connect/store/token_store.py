@@ -22,24 +22,26 @@ from sis_connect.errors import ConflictError, SISError
 from sis_connect.events import EventName
 from sis_connect.store import lease as leasing
 from sis_connect.store.moments import to_moment, to_text
+from sis_connect.store.sealed import SEALED_AS
 from sis_connect.store.sql import Store
+from sis_connect.store.tables import integration as integration_table
 from sis_connect.store.tables import lease as lease_table
 from sis_connect.store.tables import oauth_token as table
+from sis_connect.token_client import Client
 from sis_connect.tokens.token import AccessToken, RefreshToken, StoredToken
 from sis_connect.tokens.token_state import Claim, TokenState, at_work, brought, noted
 from sis_connect.tokens.vault import Vault
 
-#: The field for which a token is sealed.
-SEALED_AS = "access token"
 #: The longest that a living holder is waited for, in seconds: the token URL has had its time, and a queue before it too.
 PATIENCE = 180.0
+_BY_A_PERSON = "authorization_code"
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 #: In one process callers queue here, and only one of them looks into the database.
 _queues: WeakKeyDictionary[Store, WeakValueDictionary[int, asyncio.Lock]] = WeakKeyDictionary()
 
 
 class _Content(msgspec.Struct):
-    """What is sealed."""
+    """What is sealed. `client` is the digest of whom it was given to; a token from before that was kept has none."""
 
     access_token: str
     token_type: str
@@ -47,6 +49,7 @@ class _Content(msgspec.Struct):
     expires_at: datetime | None
     refresh_token: str | None = None
     scope: tuple[str, ...] = ()
+    client: str | None = None
 
     def __repr__(self) -> str:
         return "_Content()"
@@ -63,7 +66,10 @@ class _Held:
 
 
 class SQLTokenStore:
-    """The row of one integration in `sis_oauth_token`. `integration` is its name and `actor` who is at work, for the audit."""
+    """The row of one integration in `sis_oauth_token`. `integration` is its name and `actor` who is at work, for the audit.
+
+    A token of another client than `client`, or of another address, is none here, and is left as it is (promise P8).
+    """
 
     def __init__(
         self,
@@ -73,15 +79,17 @@ class SQLTokenStore:
         *,
         integration_id: int,
         integration: str | None = None,
+        client: Client | None = None,
         grant_type: str | None = None,
         actor: str = "",
     ) -> None:
         self._store, self._vault, self._clock = store, vault, clock
-        self._id, self._name = integration_id, integration
+        self._id, self._name, self._client = integration_id, integration, client
         self._grant_type, self._actor = grant_type, actor
         queues = _queues.setdefault(store, WeakValueDictionary())
         self._queue = queues.get(integration_id) or asyncio.Lock()
         queues[integration_id] = self._queue
+        self._watch = leasing.Watch(clock)
 
     async def load(self) -> TokenState:
         async with self._store.read() as connection:
@@ -105,11 +113,16 @@ class SQLTokenStore:
     async def _take(self, *, wait: bool) -> _Held:
         holder, begun, pause = uuid.uuid4().hex, self._clock.monotonic(), _FIRST_LOOK
         while True:
-            async with self._store.write() as connection:
-                taken = await leasing.take(connection, f"token:{self._id}", holder, self._clock.now().timestamp())
-                if isinstance(taken, leasing.Lease):
-                    row = await self._row(connection)
-                    return _Held(taken, self._state(row), row.obtained_at if row else None, row is not None)
+            try:
+                async with self._store.write() as connection:
+                    now = self._clock.now().timestamp()
+                    taken = await leasing.take(connection, f"token:{self._id}", holder, now, self._watch)
+                    if isinstance(taken, leasing.Lease):
+                        row = await self._row(connection)
+                        return _Held(taken, self._state(row), row.obtained_at if row else None, row is not None)
+            except SISError:
+                self._watch.forget()
+                raise
             if not wait or self._clock.monotonic() - begun > PATIENCE:
                 raise at_work()
             await self._clock.sleep(pause)
@@ -133,6 +146,7 @@ class SQLTokenStore:
             token.expires_at,
             token.refresh_token.get_secret_value() if token.refresh_token else None,
             token.scope,
+            self._client.digest if self._client else None,
         )
         values: dict[str, object] = {
             "sealed": self._vault.seal(msgspec.json.encode(content), integration=str(self._id), field=SEALED_AS),
@@ -149,9 +163,10 @@ class SQLTokenStore:
         detail = {"grant": values["grant_type"], "expires_at": values["expires_at"]}
         # Until this is committed, a crash loses a rotated token: as few statements as possible.
         async with self._store.write(durable=token.refresh_token is not None) as connection:
-            if not await self._replace(connection, held, values):
+            if not await self._is_wanted(connection) or not await self._replace(connection, held, values):
                 raise ConflictError(
-                    "The token of this integration was replaced or removed by somebody else while a new one was fetched.",
+                    "The token of this integration was replaced or removed by somebody else while a new one was fetched, or its "
+                    "settings were changed.",
                     remedy="Nothing is to be done: what was written last counts.",
                 )
             await self._audit(connection, names, detail)
@@ -164,10 +179,17 @@ class SQLTokenStore:
         return await self._note(claim, "broken", error, None)
 
     async def forget(self, claim: Claim) -> Sequence[EventName]:
+        held = _ours(claim)
         names: tuple[EventName, ...] = ("token.revoked",)
         emptied = dict.fromkeys(("sealed", "obtained_at", "expires_at", "due_at", "scope", "next_try_at", "last_error"))
         async with self._store.write() as connection:
             row = await self._row(connection)
+            if row is None or self._is_foreign(row):
+                return ()
+            if _moved(held, row) and not await _holds(connection, held.lease):
+                raise ConflictError(
+                    "A newer token was stored by somebody else while this one was revoked.", remedy="Revoke that one too."
+                )
             await self._write(connection, row, {**emptied, "failures": 0, "state": "revoked"}, names, {})
         return names
 
@@ -177,10 +199,12 @@ class SQLTokenStore:
         held = _ours(claim)
         async with self._store.write() as connection:
             row = await self._row(connection)
-            if not await _holds(connection, held.lease) or _moved(held, row):
+            if not await _holds(connection, held.lease) or _moved(held, row) or not await self._is_wanted(connection):
                 return ()  # somebody else knows better by now
-            if row is not None and row.state == "broken":
-                return ()  # only a new token ends it
+            if row is not None and (row.state == "broken" or self._is_foreign(row)):
+                return ()  # only a new token ends it; and what is not ours did not fail
+            if row is not None and row.state == "revoked" and self._grant_type == _BY_A_PERSON:
+                return ()  # nothing broke: it was given back, and only a person brings another
             names = noted(row.state if row else None, state)
             values = {
                 "failures": (row.failures if row else 0) + 1,
@@ -195,11 +219,21 @@ class SQLTokenStore:
         """Overwrite what was known when the right was given, but nothing that somebody has written or removed since."""
         changes = {**values, "updated_at": to_text(self._clock.now())}
         if not held.known and await self._row(connection) is None:
+            if not await _holds(connection, held.lease):
+                return False
             await connection.execute(insert(table).values(integration_id=self._id, **changes))
             return True
         places = {"the_id": self._id, "the_name": held.lease.name, "the_holder": held.lease.holder, "the_fence": held.lease.fence}
         changed = await connection.execute(_replacing(tuple(changes)), {**changes, **places, "the_time": held.obtained_at})
         return bool(changed.rowcount)
+
+    async def _is_wanted(self, connection: AsyncConnection) -> bool:
+        """Whether the integration is there still, and still of the client that we ask as: what we bring is of no other."""
+        if self._client is None:
+            return True
+        columns = select(integration_table.c.settings, integration_table.c.removed_at)
+        row = (await connection.execute(columns.where(integration_table.c.id == self._id))).one_or_none()
+        return row is not None and row.removed_at is None and self._client.still_in(row.settings)
 
     async def _write(
         self,
@@ -226,10 +260,10 @@ class SQLTokenStore:
         return (await connection.execute(select(table).where(table.c.integration_id == self._id))).one_or_none()
 
     def _state(self, row: Row[Any] | None) -> TokenState:
-        if row is None:
+        if row is None or self._is_foreign(row):
             return TokenState()
         return TokenState(
-            token=self._opened(row.sealed) if row.sealed is not None else None,
+            token=_token(self._content(row.sealed)) if row.sealed is not None else None,
             state=row.state,
             failures=row.failures,
             due_at=to_moment(row.due_at),
@@ -237,16 +271,25 @@ class SQLTokenStore:
             last_error=row.last_error,
         )
 
-    def _opened(self, sealed: bytes) -> StoredToken:
-        content = msgspec.json.decode(self._vault.open(sealed, integration=str(self._id), field=SEALED_AS), type=_Content)
-        return StoredToken(
-            access_token=AccessToken(content.access_token),
-            token_type=content.token_type,
-            obtained_at=content.obtained_at,
-            expires_at=content.expires_at,
-            refresh_token=RefreshToken(content.refresh_token) if content.refresh_token else None,
-            scope=content.scope,
-        )
+    def _is_foreign(self, row: Row[Any]) -> bool:
+        """Whether a token is of another client. One that does not say so is from before, and of the one there is."""
+        if self._client is None or row.sealed is None:
+            return False
+        return self._content(row.sealed).client not in (None, self._client.digest)
+
+    def _content(self, sealed: bytes) -> _Content:
+        return msgspec.json.decode(self._vault.open(sealed, integration=str(self._id), field=SEALED_AS), type=_Content)
+
+
+def _token(content: _Content) -> StoredToken:
+    return StoredToken(
+        access_token=AccessToken(content.access_token),
+        token_type=content.token_type,
+        obtained_at=content.obtained_at,
+        expires_at=content.expires_at,
+        refresh_token=RefreshToken(content.refresh_token) if content.refresh_token else None,
+        scope=content.scope,
+    )
 
 
 @cache

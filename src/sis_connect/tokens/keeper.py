@@ -26,6 +26,8 @@ LOOK_AHEAD = timedelta(minutes=30)
 TO_SPARE = timedelta(minutes=1)
 #: How often to look, in seconds.
 INTERVAL = 15.0
+#: The longest that somebody is left alone whose failure nobody could note, in seconds.
+LONGEST_REST = 240.0
 
 Turn = Callable[[], Awaitable[None]]
 Check = Callable[[], Awaitable[None]]
@@ -41,6 +43,15 @@ class DueToken:
     expires_at: datetime | None
     renewed_at: datetime | None
     idle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """How long a token is left alone that could not be renewed, unless somebody else renews it."""
+
+    renewed_at: datetime | None
+    pause: float
+    until: float
 
 
 class Register(Protocol):
@@ -115,6 +126,7 @@ class TokenKeeper:
         self._pacer = Pacer(rate, clock)
         self._at_most = max(1, int(rate * INTERVAL))
         self._at_work: dict[int, asyncio.Task[None]] = {}
+        self._resting: dict[int, _Rest] = {}
         self._away = False
         self.renewed = 0
         self.failed = 0
@@ -141,7 +153,9 @@ class TokenKeeper:
         """Look once and begin to renew what is due, but no more than fit into one interval; how many have begun."""
         # Who is at work before we look may have ended by the time we see: what we see of them may be from before.
         now, busy = self._clock.now(), set(self._at_work)
-        waiting = [token for token in await self._register.waiting(now) if token.integration_id not in busy]
+        found = await self._register.waiting(now)
+        self._resting = {token.integration_id: rest for token in found if (rest := self._resting.get(token.integration_id))}
+        waiting = [token for token in found if token.integration_id not in busy and not self._rests(token)]
         chosen = to_renew(waiting, now, self._rate, ahead=len(self._at_work))[: self._at_most]
         for token in chosen:
             await self._places.acquire()
@@ -159,14 +173,26 @@ class TokenKeeper:
             await self._renew(token, self._pacer.turn)
             self.renewed += 1
         except SISError as error:
-            self.failed += 1
+            self._failed(token)
             _log.debug("%s: not renewed: %s", token.integration, error.message)
         except Exception as error:  # noqa: BLE001 - one bad plugin disturbs nobody else
-            self.failed += 1
+            self._failed(token)
             _log.error("%s: not renewed (%s).", token.integration, type(error).__name__)
         finally:
             self._places.release()
             del self._at_work[token.integration_id]
+
+    def _rests(self, token: DueToken) -> bool:
+        rest = self._resting.get(token.integration_id)
+        return rest is not None and rest.renewed_at == token.renewed_at and self._clock.monotonic() < rest.until
+
+    def _failed(self, token: DueToken) -> None:
+        # The register notes what a server said. What nobody could note, such as a plugin that is not there, would come again with
+        # each look, and take the place of others.
+        self.failed += 1
+        before = self._resting.get(token.integration_id)
+        pause = min(2 * before.pause, LONGEST_REST) if before is not None else INTERVAL
+        self._resting[token.integration_id] = _Rest(token.renewed_at, pause, self._clock.monotonic() + pause)
 
     def _not_here(self, error: SISError) -> None:
         # Once, not every few seconds: a database that is away, or another keeper on duty, may stay so for days.

@@ -14,6 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
 from sis_connect.errors import ConfigurationError, MissingExtra
 from sis_connect.settings import key_file_in_environment, key_in_environment, key_source_in_environment
 from sis_connect.tokens.vault import Vault, new_key, parse_keys
@@ -25,7 +28,8 @@ class KeySource(Protocol):
     def keys(self) -> Sequence[bytes]:
         """The keys, 32 bytes each: the first one seals, all of them open. None where there is no key yet.
 
-        It is asked on first use, and again where something turns out to be sealed with a key that it did not give then.
+        It is asked on first use, and again before anything is sealed, and where something turns out to be sealed with a key that
+        it did not give then: it must answer quickly.
         """
         ...
 
@@ -161,12 +165,24 @@ class _Draft:
         self._draft.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise self._explained(error) from error
+        if error is None:
+            _keep_names(self._path.parent)
 
     def _explained(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(
             f"The key file {self._path} cannot be written ({error.strerror}).",
             remedy="Name a place that you may write to, or set SIS_CONNECT_KEY.",
         )
+
+
+def _keep_names(folder: Path) -> None:
+    """See to it that the disk knows what stands in a folder: a power cut must not bring back a file without the new key."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 class Keyring:
@@ -228,7 +244,17 @@ def key_source_for(database: str, *, key: str | None = None, key_file: str | Pat
         return Keyring()
     if text:
         return TextKeys(text)
-    if database.startswith("sqlite:///") and database != "sqlite:///:memory:":
-        return KeyFile(Path(database.removeprefix("sqlite:///")).parent / "sis-connect.key")
+    kept_in = _file_of(database)
+    if kept_in is not None:
+        return KeyFile(kept_in.parent / "sis-connect.key")
     # A temporary database, whose key may go with it.
     return TextKeys(new_key(), origin="memory")
+
+
+def _file_of(database: str) -> Path | None:
+    """Where a database outlives its process, however its URL is written."""
+    try:
+        name = make_url(database).database
+    except ArgumentError:
+        return None  # opening it will say so
+    return None if not name or name == ":memory:" else Path(name)

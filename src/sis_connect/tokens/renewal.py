@@ -80,28 +80,30 @@ class Renewal:
         self._grant, self._store, self._in_use, self._policy, self._clock = grant, store, in_use, policy, clock
         self._integration, self._on_event = integration, on_event
         self._unwritten: Unwritten | None = None
-        self._slow_down: tuple[datetime, RateLimited] | None = None
+        self._failures = 0
+        #: Until when, by the monotonic clock, a failure answers for the server.
+        self._held: tuple[float, SISError] | None = None
 
     async def run(self, wish: Wish) -> StoredToken:
         """A token that fulfils the wish: out of the store if it is there, else from the server."""
         if self._unwritten is not None:
             await self._unwritten.write()
             self._unwritten = None
-        token = self._suitable(await self._store.load(), wish)
+        token = self._at_hand(await self._store.load(), wish)
         if token is not None:
             return token
         async with AsyncExitStack() as stack:
             # Ahead of time nobody waits for somebody else who is at it: what we have still serves.
             ahead = wish.plain and self._in_use.alive is not None
             claim = await stack.enter_async_context(self._store.claim(wait=not ahead))
-            return self._suitable(claim.state, wish) or await self._ask(claim, wish, stack)
+            return self._at_hand(claim.state, wish) or await self._ask(claim, wish, stack)
 
     async def adopt(self, token: StoredToken) -> None:
         """Keep a token that came another way."""
         due_at = self._policy.due_at(token, None)
         async with self._store.claim() as claim:
             names = await self._store.save(token, claim, due_at=due_at)
-        self._in_use.take(token, due_at)
+        self._take(token, due_at)
         self._tell(names)
 
     async def aclose(self) -> None:
@@ -110,6 +112,25 @@ class Renewal:
             await self._unwritten.aclose()
 
     # -- what is there already -----------------------------------------------------------------------------------------
+
+    def _at_hand(self, state: TokenState, wish: Wish) -> StoredToken | None:
+        """What is there already, if it will do. Raises where there is no use in asking the server now."""
+        token = self._suitable(state, wish)
+        if token is None:
+            self._hold_back(state, wish)
+        return token
+
+    def _hold_back(self, state: TokenState, wish: Wish) -> None:
+        """Raise while the server wants to be left alone by all processes, or has failed in this one just now."""
+        if self._held is not None and (left := self._held[0] - self._clock.monotonic()) > 0:
+            error = self._held[1]
+            if isinstance(error, RateLimited):
+                raise RateLimited(error.message, retry_after=left, remedy=error.remedy)
+            if wish.newer_than is None:
+                raise error.with_traceback(None)  # else each caller would leave a trace in it
+        left = schedule.still_to_wait(state.last_error, self._clock.now()) if state.state == "failing" else 0.0
+        if left > 0:
+            raise RateLimited(state.last_error or "", retry_after=left)
 
     def _suitable(self, state: TokenState, wish: Wish) -> StoredToken | None:
         """What the store knows, if it will do: written by a former run, or by a sibling process that was faster."""
@@ -136,8 +157,6 @@ class Renewal:
     # -- asking the server ---------------------------------------------------------------------------------------------
 
     async def _ask(self, claim: Claim, wish: Wish, stack: AsyncExitStack) -> StoredToken:
-        if self._slow_down is not None and self._clock.now() < self._slow_down[0]:
-            raise self._slow_down[1]
         former = claim.state.token
         while True:
             try:
@@ -155,7 +174,7 @@ class Renewal:
             except SISError as error:
                 if isinstance(error, UnusableToken) and error.salvaged is not None:
                     await self._keep(error.salvaged, None, claim, stack, usable=False)
-                await self._note_failure(error, claim)
+                await self._note_failure(error, claim, wish)
                 raise
             else:
                 return await self._keep(fetched, former, claim, stack)
@@ -192,24 +211,34 @@ class Renewal:
             # The right to renew goes along: nobody may use the former refresh token meanwhile.
             self._unwritten = Unwritten(write, stack.pop_all(), self._clock)
         finally:
-            self._in_use.take(fetched, due_at)
-            self._slow_down = None
+            self._take(fetched, due_at)
         return fetched
+
+    def _take(self, token: StoredToken, due_at: datetime | None) -> None:
+        self._in_use.take(token, due_at)
+        self._failures, self._held = 0, None
 
     # -- when that fails -----------------------------------------------------------------------------------------------
 
-    async def _note_failure(self, error: SISError, claim: Claim) -> None:
-        now, failures = self._clock.now(), claim.state.failures + 1
-        asked = timedelta(seconds=error.retry_after or 0.0)
-        pause = max(schedule.pause_after(failures, random.random()), asked)  # noqa: S311 - no secret
+    async def _note_failure(self, error: SISError, claim: Claim, wish: Wish) -> None:
+        now, failures, asked = self._clock.now(), claim.state.failures + 1, error.retry_after or 0.0
+        pause = max(schedule.pause_after(failures, random.random()), timedelta(seconds=asked))  # noqa: S311 - no secret
+        noted = error
+        if isinstance(error, RateLimited) and asked:
+            self._hold(asked, error)
+            noted = RateLimited(schedule.asking_to_wait(error.message, now, asked), retry_after=asked, remedy=error.remedy)
+        elif not wish.plain or self._in_use.alive is None:
+            self._failures += 1
+            self._hold(schedule.hold_for(self._failures, retryable=error.retryable, asked=asked), error)
         self._in_use.rest(now + pause)
-        if isinstance(error, RateLimited) and error.retry_after:
-            self._slow_down = (now + asked, error)
         with suppress(SISError):  # the database is away too: what is remembered here has to do
-            names = await self._store.failed(error, claim, next_try_at=now + pause)
+            names = await self._store.failed(noted, claim, next_try_at=now + pause)
             if names:
                 _log.warning("%s: the access token could not be renewed: %s", self._integration, error.message)
             self._tell(names, error=error.message)
+
+    def _hold(self, seconds: float, error: SISError) -> None:
+        self._held = (self._clock.monotonic() + seconds, error)
 
     async def _note_broken(self, error: GrantBroken, claim: Claim) -> None:
         self._in_use.rest(self._clock.now() + _LOOK_AGAIN)

@@ -11,7 +11,8 @@ from sis_connect.clock import Clock
 from sis_connect.errors import ConflictError, SISError
 
 _log = logging.getLogger(__name__)
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+#: Short, since it ends with the right to renew: whoever gets that next must find the token written.
+_PAUSE = 1.0
 
 
 class Unwritten:
@@ -49,10 +50,8 @@ class Unwritten:
             await self._held.aclose()
 
     async def _keep_trying(self) -> None:
-        pause = _FIRST_PAUSE
         while not self._written:
-            await self._clock.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await self._clock.sleep(_PAUSE)
             try:
                 await self.write()
             except SISError as error:

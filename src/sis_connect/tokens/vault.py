@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -52,8 +53,8 @@ class _Key:
 class Vault:
     """Seals and opens. `new_key()` makes a key; `vault_from` of `key_sources` makes a vault from where keys are kept.
 
-    `look_again` is asked for the keys once more where something was sealed with a key that is not in the ring: another process
-    may have put a new one in front since.
+    `look_again` is asked for the keys once more before anything is sealed, and where something was sealed with a key that is not
+    in the ring: another process may have put a new one in front since, and the former one is to go.
     """
 
     def __init__(self, keys: Sequence[bytes], *, look_again: Callable[[], Sequence[bytes]] | None = None) -> None:
@@ -82,7 +83,17 @@ class Vault:
         return [key.id.hex() for key in self._keys]
 
     def seal(self, secret: bytes, *, integration: str, field: str) -> bytes:
-        """Seal for one field of one integration."""
+        """Seal for one field of one integration, with the key that is in front now."""
+        # A source that does not answer now must not cost a token that cannot be had again: the keys from before still serve.
+        with suppress(Exception):
+            self._take_another_look()
+        return self._seal(secret, integration, field)
+
+    def seal_anew(self, sealed: bytes, *, integration: str, field: str) -> bytes:
+        """Seal what was sealed for this place with another key, without a look for newer ones."""
+        return self._seal(self.open(sealed, integration=integration, field=field), integration, field)
+
+    def _seal(self, secret: bytes, integration: str, field: str) -> bytes:
         key, nonce = self._keys[0], secrets.token_bytes(_NONCE_BYTES)
         return bytes([_VERSION]) + key.id + nonce + key.seal(nonce, secret, _place(key, integration, field))
 
@@ -116,12 +127,13 @@ class Vault:
         return next((key for key in self._keys if key.id.hex() == key_id), None)
 
     def _key_after_another_look(self, key_id: str) -> _Key | None:
-        if self._look_again is None:
-            return None
-        keys = self._look_again()
+        self._take_another_look()
+        return self._key(key_id)
+
+    def _take_another_look(self) -> None:
+        keys = self._look_again() if self._look_again is not None else ()
         if keys:
             self._keys = _ring(keys)
-        return self._key(key_id)
 
 
 def new_key() -> str:

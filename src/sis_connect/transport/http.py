@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -39,6 +37,7 @@ from sis_connect.tokens.token_manager import TokenSource
 from sis_connect.transport.addresses import Origin, address, origin_of, safe_base
 from sis_connect.transport.answers import BodyReader, ErrorReader, Response, as_json, fault
 from sis_connect.transport.circuit_breaker import CircuitBreaker, Verdict
+from sis_connect.transport.network_errors import connect_error, forget_frames
 from sis_connect.transport.rate_limit import Limiter
 from sis_connect.transport.redact import path_template
 from sis_connect.transport.retry import Budget, Tries, retrying
@@ -148,15 +147,18 @@ class Wire:
 
     @asynccontextmanager
     async def _answer(self, request: Request) -> AsyncIterator[httpx.Response]:
-        prepared = self._client.build_request(
-            request.method, request.url, headers=request.headers, content=request.content, json=request.json
-        )
         async with asyncio.timeout(self._timeout):
-            answer = await self._client.send(prepared, stream=True)
+            answer = await self._client.send(self._prepared(request), stream=True)
         try:
             yield answer
         finally:
             await answer.aclose()
+
+    def _prepared(self, request: Request) -> httpx.Request:
+        # Never a local variable of what errors pass through: its repr shows the whole address, whose query may hold a secret.
+        return self._client.build_request(
+            request.method, request.url, headers=request.headers, content=request.content, json=request.json
+        )
 
     async def _read(self, answer: httpx.Response, record: _Record) -> Response:
         headers = dict(answer.headers.items())
@@ -201,12 +203,14 @@ class Wire:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError):
+        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError) as error:
+            forget_frames(error)
             # The library quotes the offending header or address, which may be the token: its words stay here.
             raise ConfigurationError(
                 "A request could not be built: an address or header holds characters that may not be sent."
             ) from None
         except (httpx.HTTPError, TimeoutError) as error:
+            forget_frames(error)
             raise _network_error(error, self.origin, self._timeout) from error
 
 
@@ -232,45 +236,9 @@ def _network_error(error: BaseException, origin: Origin, timeout: float) -> Netw
                 f"The proxy on the way to {host} refused the connection.", remedy="Check this machine's proxy settings."
             )
         case httpx.ConnectError():
-            return _connect_error(error, origin)
+            return connect_error(error, origin)
         case _:
             return NetworkError(f"{host} broke off in the middle of an answer.")
-
-
-def _connect_error(error: BaseException, origin: Origin) -> NetworkError:
-    host = origin.host
-    for cause in _causes(error):
-        match cause:
-            case socket.gaierror():
-                return NetworkError(
-                    f"The host {host} is not known (DNS).",
-                    remedy="Check the spelling of the base URL, and that this machine can resolve names.",
-                    retryable=cause.errno == socket.EAI_AGAIN,
-                )
-            case ssl.SSLCertVerificationError():
-                return NetworkError(
-                    f"The certificate of {host} cannot be trusted (TLS: {cause.verify_message}).",
-                    remedy="Have the district renew it, or install the certificate authority that signed it on this machine.",
-                    retryable=False,
-                )
-            case ssl.SSLError():
-                return NetworkError(f"No secure connection to {host} came about (TLS: {cause.reason or 'failed handshake'}).")
-            case ConnectionRefusedError():
-                return NetworkError(
-                    f"{host} refuses connections on port {origin.port}.",
-                    remedy="Check the port of the base URL, and that the SIS is up.",
-                )
-    return NetworkError(f"{host} cannot be reached.")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and all that lie behind it."""
-    while error is not None:
-        yield error
-        if isinstance(error, BaseExceptionGroup):
-            for inner in error.exceptions:
-                yield from _causes(inner)
-        error = error.__cause__ or error.__context__
 
 
 class Transport:

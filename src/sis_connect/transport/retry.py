@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 #: Full jitter: after attempt n a random time of up to 2^(n-1) seconds.
 _JITTER = wait_random_exponential(multiplier=1, max=30)
+#: Who asks us to wait for longer than a day is asked again after a day.
+_LONGEST_WAIT = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def _pause(state: RetryCallState) -> float:
 
 
 def parse_retry_after(value: str | None, *, now: datetime, date: str | None = None) -> float | None:
-    """Seconds to wait by a `Retry-After` header: a number, or a date. `None` where it says nothing usable.
+    """Seconds to wait by a `Retry-After` header, a number or a date: at most a day. `None` where it says nothing usable.
 
     A date is compared with the server's own `Date` header where there is one, so that its clock may differ from ours.
     """
@@ -132,12 +134,12 @@ def parse_retry_after(value: str | None, *, now: datetime, date: str | None = No
         return None
     value = value.strip()
     if value.isascii() and value.replace(".", "", 1).isdigit():
-        return float(value)
+        return min(float(value), _LONGEST_WAIT)
     until = _http_date(value)
     if until is None:
         return None
     reference = _http_date(date) if date else None
-    return max(0.0, (until - (reference or now)).total_seconds())
+    return min(max(0.0, (until - (reference or now)).total_seconds()), _LONGEST_WAIT)
 
 
 def _http_date(text: str) -> datetime | None:

@@ -50,7 +50,7 @@ async def test_p4_a_first_sync_that_is_killed_twice_ends_like_an_uninterrupted_o
     assert (await office.sync()).changes["students"] == {"unchanged": 200}
 
 
-@pytest.mark.parametrize("chance", map(Random, range(2)), ids=["one seed", "another"])
+@pytest.mark.parametrize("chance", [*map(Random, range(2))], ids=["one seed", "another"])
 async def test_p4_a_first_sync_that_is_killed_by_the_clock_ends_like_an_uninterrupted_one(
     office: Office, synced: Office, chance: Random
 ) -> None:
