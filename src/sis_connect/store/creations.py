@@ -115,7 +115,7 @@ class Creations:
         await write_many(connection, mappings[self.kind].name, MAPPED, rows, conflict=REMEMBER)
 
     async def close(self, connection: AsyncConnection) -> int:
-        """They are there: no candidates any more. Returns how many; what the target did not create is skipped, and tried again."""
+        """They are there: no candidates any more. Returns how many; what the target did not create is skipped for now."""
         mapping = f"{mappings[self.kind].name} m ON m.integration_id = :integration AND m.sis_id = p.sis_id"
         unmapped = "(m.sis_id IS NULL OR m.changed_at <> :now)"
         lost = text(f"SELECT p.sis_id FROM sis_plan_row p LEFT JOIN {mapping} WHERE {self.planned} AND {unmapped}")
