@@ -66,3 +66,22 @@ INFO = ProviderInfo(
     capabilities=Capabilities(),
     sandbox="plain_sandbox:create",
 )
+
+
+class PrefixedSandbox(PlainSandbox):
+    """One whose addresses depend on its settings."""
+
+    @property
+    def base_path(self) -> str:
+        return f"/district/v{self.settings['version']}"
+
+    @property
+    def token_url_query(self) -> str:
+        return "?appName=lincoln"
+
+    def told_settings(self) -> dict[str, str]:
+        return {**super().told_settings(), "grant": "basic"}
+
+
+def create_prefixed(district: District, settings: Mapping[str, str]) -> PrefixedSandbox:
+    return PrefixedSandbox(district, settings)

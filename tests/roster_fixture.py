@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from sqlalchemy import text
 from manual_clock import ManualClock
 from sis_connect.capabilities import KINDS, Capabilities, Kind, KindCapabilities
 from sis_connect.errors import NetworkError
-from sis_connect.provider import CONTRACT, DONE, Finding, InvalidRow, Page, ProviderInfo, Reading, Scope, Stream
-from sis_connect.records import RECORDS, Record, Ref
+from sis_connect.provider import CONTRACT, DONE, Finding, InvalidRow, Page, ProviderInfo, Reading, Scope, Since, Stream
+from sis_connect.records import RECORDS, Record, Ref, part
 from sis_connect.roster.holds import Hold, find_hold
 from sis_connect.roster.plan import PlanRow, plan_rows
 from sis_connect.roster.report import SyncReport
@@ -75,6 +75,11 @@ def student(sis_id: str, **fields: Any) -> Row:
 
 def students(number: int, **fields: Any) -> list[Row]:
     return [student(f"s{n:04d}", **fields) for n in range(number)]
+
+
+def part_of(kind: Kind, sis_id: str, **fields: Any) -> Row:
+    """A row that only completes a record."""
+    return row(sis_id, parts={kind: {"sis_id": sis_id, **fields}})
 
 
 def staff(key: str, sis_id: str, *, badge: str, **fields: Any) -> Row:
@@ -169,7 +174,7 @@ class FakeSIS:
         kinds: Collection[Kind],
         *,
         scope: Scope,
-        since: datetime | None = None,
+        since: Since | None = None,
         cursor: Mapping[Stream, str] | None = None,
     ) -> AsyncIterator[Page]:
         for stream, feed in self.feeds.items():
@@ -213,7 +218,10 @@ class FakeSIS:
             return Reading(source["key"], (self._record("students", self.mends[source["key"]]),))
         if "bad" in source:
             raise InvalidRow(source["bad"], key=source["key"], fields=("grade",))
-        return Reading(source["key"], tuple(self._record(kind, source[kind]) for kind in KINDS if kind in source))
+        parts = source.get("parts", {})
+        records = [self._record(kind, source[kind]) for kind in KINDS if kind in source]
+        records += [part(RECORDS[kind], **parts[kind]) for kind in KINDS if kind in parts]
+        return Reading(source["key"], tuple(records))
 
     def _record(self, kind: Kind, fields: Row) -> Record:
         def resolve(value: Any) -> Any:

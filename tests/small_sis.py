@@ -13,7 +13,7 @@ import msgspec
 from pydantic import SecretStr
 
 from manual_clock import ManualClock
-from raw_server import Answer, Heard, json_answer, serving
+from raw_server import Answer, Handler, Heard, json_answer, serving
 from sis_connect.capabilities import Capabilities, Kind, KindCapabilities
 from sis_connect.connection import open_provider
 from sis_connect.errors import AuthenticationError
@@ -159,11 +159,12 @@ class NoToken:
 
 
 @asynccontextmanager
-async def opened(sis: SmallSIS, provider: type[RestProvider] = SmallProvider, **settings: Any) -> AsyncIterator[RestProvider]:
+async def opened(sis: Handler, provider: type[RestProvider] = SmallProvider, **settings: Any) -> AsyncIterator[RestProvider]:
     async with serving(sis) as server:
         values = {"rate_limit": "off", "max_attempts": 1, "base_url": server.url, "provider": "small", **settings}
         config = SISProviderConfig.model_validate(values)
         async with open_provider(INFO, config, tokens=NoToken(), clock=ManualClock()) as it:
+            assert it.transport is not None
             yield provider(INFO, config, transport=it.transport, clock=ManualClock())
 
 

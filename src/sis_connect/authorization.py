@@ -16,7 +16,7 @@ from sqlalchemy import Row, update
 
 from sis_connect import audit
 from sis_connect.clock import Clock
-from sis_connect.discovery import Registry
+from sis_connect.discovery import Registry, refined
 from sis_connect.errors import ConfigurationError, ConflictError, SISError
 from sis_connect.integrations import Integrations
 from sis_connect.oauth.authorization import AuthorizationFailed, begin, read_redirect, state_in
@@ -57,10 +57,11 @@ class Authorizations:
                 remedy="Pass a value that only this user's session has, such as a random one kept in it.",
             )
         row = await self._integrations.row(name)
-        info, config = self._registry.info(row.provider), _as_set(row, await self._integrations.config(row))
+        config = _as_set(row, await self._integrations.config(row))
+        info = refined(self._registry.info(row.provider), config)
         if grant_name(info, config) != "authorization_code":
             raise ConfigurationError(
-                f"{name} gets its tokens without a person: its grant is {grant_name(info, config)}.",
+                f"{name} gets access without a person: its grant is {grant_name(info, config)}.",
                 remedy="Nothing needs to be authorized. Where people give access, set `grant` to authorization_code.",
             )
         client = oauth_client(info, config)

@@ -49,8 +49,9 @@ class KindCapabilities:
     `reliable_updated_at`: `updated_at` moves when, and only when, the record changes.
     `stint_history`: former stays are delivered, not only the current one.
     `total_count`: the SIS tells how many rows there are. `single_read`: one record can be read by its id.
-    `reference_ids`: names in `ids` by which other records refer to this kind; `strong_ids`: names in `ids` that belong to one
+    `reference_ids`: names in `ids` by which other records refer to this kind. `strong_ids`: names in `ids` that belong to one
     person or thing only, so that a new record with the `strong_id` of a missing one may be the same under a new id.
+    `former_ids`: names in `ids` under which the SIS itself says by what `sis_id` it called the record before.
     """
 
     offered: bool = False
@@ -65,6 +66,7 @@ class KindCapabilities:
     writes: bool = False
     reference_ids: tuple[str, ...] = ()
     strong_ids: tuple[str, ...] = ()
+    former_ids: tuple[str, ...] = ()
 
 
 NOTHING = KindCapabilities()

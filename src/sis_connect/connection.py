@@ -6,21 +6,20 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
-
 from sis_connect.capabilities import Kind
 from sis_connect.clock import Clock, SystemClock
-from sis_connect.discovery import Registry, discover, load
+from sis_connect.discovery import Registry, discover, load, refined
 from sis_connect.errors import ConfigurationError, NotOffered, SISError, UnexpectedResponse
-from sis_connect.oauth.wiring import grant_name, token_source
-from sis_connect.provider import BaseSISProvider, Finding, InvalidRow, Page, ProviderInfo, Scope, Stream
+from sis_connect.local_files import is_local
+from sis_connect.oauth.wiring import has_token, signer_for, token_source
+from sis_connect.pieces import Pieces
+from sis_connect.provider import BaseSISProvider, Finding, InvalidRow, Page, ProviderInfo, Scope, Since, Stream
+from sis_connect.provider_settings import own_settings
 from sis_connect.records import (
-    RECORDS,
     Course,
     Enrollment,
     Guardian,
@@ -31,11 +30,13 @@ from sis_connect.records import (
     Staff,
     Student,
     Term,
+    is_whole,
     on_request,
 )
 from sis_connect.settings import SISProviderConfig, validated
 from sis_connect.tokens.token_manager import TokenSource
-from sis_connect.transport.http import Call, Transport
+from sis_connect.transport.calls import Call
+from sis_connect.transport.http import Transport
 from sis_connect.transport.rate_limit import Limiter, WindowLog
 
 R = TypeVar("R", bound=Record)
@@ -43,7 +44,7 @@ T = TypeVar("T")
 OnCall = Callable[[Call], None]
 
 #: Kinds that are few, and whose records may come in pieces: somebody who works at two schools is listed at both.
-_GATHERED: frozenset[Kind] = frozenset({"schools", "terms", "courses", "staff"})
+_GATHERED: frozenset[Kind] = frozenset({"schools", "terms", "courses", "staff", "guardians"})
 _EVERYTHING = Scope()
 
 
@@ -59,19 +60,20 @@ def connect(
 
     Nothing is sent before it is opened. Raises `ConfigurationError` where settings are wrong.
     """
-    info = (registry or discover()).info(provider)
     given = {**(config.model_dump(exclude_unset=True) if config else {}), **settings, "provider": provider}
+    registered = (registry or discover()).info(provider)
     checked = validated(given, origin="connect()")
+    info = refined(registered, checked)
     own_settings(info, checked)
     return Connection(info, checked, clock=clock)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenProvider:
-    """A provider that can be asked, and the transport it asks through."""
+    """A provider that can be asked, and the transport it asks through, if it asks over the network."""
 
     provider: BaseSISProvider
-    transport: Transport
+    transport: Transport | None
 
 
 @asynccontextmanager
@@ -84,27 +86,35 @@ async def open_provider(
     clock: Clock | None = None,
     on_call: OnCall | None = None,
 ) -> AsyncIterator[OpenProvider]:
-    """Put a provider together and close what was opened for it. A limiter and tokens that are handed in stay open."""
+    """Put a provider together and close what was opened for it. A limiter and tokens that are handed in stay open.
+
+    A provider that is to read files of this machine gets no transport.
+    """
     clock = clock or SystemClock()
+    info = refined(info, config)
     own = own_settings(info, config)
-    limiter = limiter or limiter_for(info, config, clock=clock)
-    own_tokens = None if tokens else token_source(info, config, limiter=limiter, clock=clock, on_call=on_call)
-    transport = Transport(
-        base_url=config.base_url,
-        tokens=tokens or own_tokens,
-        limiter=limiter,
-        clock=clock,
-        read_error=load(info.read_error) if info.read_error else None,
-        timeout=config.timeout,
-        budget=config.budget,
-        max_attempts=config.max_attempts,
-        pool=config.pool,
-        on_call=on_call,
-    )
     async with AsyncExitStack() as stack:
-        if own_tokens is not None:
-            stack.push_async_callback(own_tokens.aclose)
-        await stack.enter_async_context(transport)
+        transport = None
+        if not is_local(config.base_url):
+            limiter = limiter or limiter_for(info, config, clock=clock)
+            if tokens is None and has_token(info, config):
+                tokens = await stack.enter_async_context(
+                    aclosing(token_source(info, config, limiter=limiter, clock=clock, on_call=on_call))
+                )
+            opened = Transport(
+                base_url=config.base_url,
+                tokens=tokens,
+                signer=signer_for(info, config, clock=clock),
+                limiter=limiter,
+                clock=clock,
+                read_error=load(info.read_error) if info.read_error else None,
+                timeout=config.timeout,
+                budget=config.budget,
+                max_attempts=config.max_attempts,
+                pool=config.pool,
+                on_call=on_call,
+            )
+            transport = await stack.enter_async_context(opened)
         provider: BaseSISProvider = load(info.provider)(info, config, transport=transport, clock=clock, settings=own)
         yield OpenProvider(provider, transport)
 
@@ -112,49 +122,10 @@ async def open_provider(
 def limiter_for(info: ProviderInfo, config: SISProviderConfig, *, clock: Clock, log: WindowLog | None = None) -> Limiter:
     """The rate limit of an integration. With a `log` it is shared by all who use the same host and client."""
     limit = config.rate_limit or info.default_rate_limit
-    if limit == "off":
+    if limit == "off" or is_local(config.base_url):
         return Limiter(None, clock=clock)
     key = f"{urlsplit(config.base_url).netloc} {config.client_id or ''}"
     return Limiter(*limit, log=log, key=key, clock=clock, timeout=config.timeout)
-
-
-def own_settings(info: ProviderInfo, config: SISProviderConfig) -> BaseModel | None:
-    """The provider's own settings. Raises `ConfigurationError` where they, the base URL or the fields do not fit it."""
-    path = urlsplit(config.base_url).path
-    if path and not info.base_path:
-        raise ConfigurationError(
-            f"The base URL of a {info.label} has no path, this one has {path!r}.",
-            remedy=f"Give the address of the server alone: {config.base_url.removesuffix(path)}.",
-        )
-    _check_fields(info, config)
-    grant_name(info, config)
-    if info.settings is None:
-        if config.options:
-            raise ConfigurationError(
-                f"{info.label} has no setting {sorted(config.options)[0]!r}.", remedy="Correct its name, or leave it out."
-            )
-        return None
-    model: type[BaseModel] = load(info.settings)
-    try:
-        return model.model_validate(config.options)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_input=False, include_url=False, include_context=False)
-        )
-        raise ConfigurationError(f"The settings of {info.label} cannot be used: {faults}.") from None
-
-
-def _check_fields(info: ProviderInfo, config: SISProviderConfig) -> None:
-    offered = info.capabilities.offered()
-    for name in config.fields:
-        kind, _, field = name.rpartition(".")
-        kinds = [own for own in offered if kind in ("", own)]
-        if not any(field in RECORDS[own].model_fields for own in kinds):
-            known = sorted({field for own in offered for field in on_request(own)} - {"custom"})
-            raise ConfigurationError(
-                f"There is no field {name!r} to be read on request.", remedy=f"Choose among: {', '.join(known)}."
-            )
 
 
 class Invalid(NamedTuple):
@@ -251,7 +222,7 @@ class Connection:
         kinds: Collection[Kind],
         scope: Scope = _EVERYTHING,
         *,
-        since: datetime | None = None,
+        since: Since | None = None,
         cursor: Mapping[Stream, str] | None = None,
     ) -> AsyncIterator[Page]:
         """What the provider observes, page by page; see `BaseSISProvider.pages`."""
@@ -279,19 +250,24 @@ class Connection:
 
     def _records(self, model: type[R], scope: Scope) -> AsyncIterator[R]:
         self._demand(model.kind)
-        reading = self._gathered(model, scope) if model.kind in _GATHERED else self._streamed(model, scope)
-        return self._kept(reading)
+        in_pieces = model.kind in _GATHERED or self._completed_elsewhere(model.kind, scope)
+        return self._kept(self._gathered(model, scope) if in_pieces else self._streamed(model, scope))
+
+    def _completed_elsewhere(self, kind: Kind, scope: Scope) -> bool:
+        """Whether fields of these records come in rows of their own. Who does not tell may bring those asked for in such rows."""
+        in_parts = getattr(self._provider, "in_parts", None)
+        return kind in in_parts({kind}, scope=scope) if in_parts else bool(self.config.asked(kind) & on_request(kind))
 
     async def _gathered(self, model: type[R], scope: Scope) -> AsyncGenerator[R, None]:
-        """Records that may come in pieces, once all pieces are there, in the order in which they were first seen."""
-        found: dict[str, R] = {}
+        """Records that may come in pieces, once all pieces are there."""
+        pieces = Pieces[R](united=model.kind in _GATHERED)
         failure: SISError | None = None
         try:
-            async for record in self._read(model, scope):
-                found[record.sis_id] = combined(found[record.sis_id], record) if record.sis_id in found else record
+            async for piece in self._read(model, scope):
+                pieces.take(piece)
         except SISError as error:
             failure = error
-        for record in found.values():
+        for record in pieces.records():
             yield record
         if failure is not None:
             raise failure
@@ -301,7 +277,7 @@ class Connection:
         seen: set[str] = set()
         async with aclosing(self._read(model, scope)) as records:
             async for record in records:
-                if record.sis_id not in seen:
+                if record.sis_id not in seen and is_whole(record):
                     seen.add(record.sis_id)
                     yield record
 
@@ -330,7 +306,7 @@ class Connection:
             return ()
 
     async def _pages(
-        self, kinds: Collection[Kind], scope: Scope, since: datetime | None, cursor: Mapping[Stream, str] | None
+        self, kinds: Collection[Kind], scope: Scope, since: Since | None, cursor: Mapping[Stream, str] | None
     ) -> AsyncGenerator[Page, None]:
         pages = self._provider.pages(kinds, scope=scope, since=since, cursor=cursor)
         try:
@@ -346,25 +322,3 @@ def _too_few(page: Page, received: int) -> UnexpectedResponse:
         f"The SIS counts {page.total} {page.endpoint} and sent {received}.",
         remedy="Read again; it may have been edited meanwhile.",
     )
-
-
-def combined(first: R, second: R) -> R:
-    """One record of two pieces: lists are united, identifiers keep all their values, and active anywhere is active."""
-    ids: dict[str, str | tuple[str, ...]] = dict(first.ids)
-    for name, value in second.ids.items():
-        values = sorted({*_listed(ids.get(name, ())), *_listed(value)})
-        ids[name] = values[0] if len(values) == 1 else tuple(values)
-    update: dict[str, Any] = {"ids": ids}
-    for name in second.model_fields_set - {"ids", "sis_id", "status", "status_reason"}:
-        mine, theirs = getattr(first, name), getattr(second, name)
-        if mine is None:
-            update[name] = theirs
-        elif isinstance(mine, tuple) and isinstance(theirs, tuple):
-            update[name] = tuple(sorted({*mine, *theirs}, key=str))
-    if second.status == "active":
-        update |= {"status": "active", "status_reason": None}
-    return first.model_copy(update=update)
-
-
-def _listed(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value

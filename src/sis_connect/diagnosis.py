@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from sis_connect.capabilities import KINDS
-from sis_connect.endpoint import Asked, Endpoint, raw_rows
-from sis_connect.errors import AuthenticationError, AuthorizationError, SISError
+from sis_connect.endpoint import Asked, Endpoint, total_in
+from sis_connect.errors import AuthenticationError, AuthorizationError, NotOffered, SISError
 from sis_connect.provider import Finding, InvalidRow, Scope
 from sis_connect.streams import chosen, contexts
 
@@ -38,10 +38,14 @@ async def reachable(provider: RestProvider) -> list[Finding]:
     """Whether anything answers at the base URL, and whether its clock and ours agree."""
     if provider.probe is None:
         return []
+    probe = provider.prefix + provider.probe
     try:
-        response = await provider.transport.get_json(provider.probe, template=provider.probe, authenticate=False)
+        response = await provider.transport.get_json(probe, template=probe, authenticate=False)
     except (AuthenticationError, AuthorizationError):
         return [Finding(topic="connection", level="ok", message="The server answers.")]
+    except NotOffered as error:
+        tried = f"{error.message} Tried: {provider.config.base_url.rstrip('/')}{probe}"
+        return [Finding(topic="connection", level="error", message=tried, remedy=error.remedy)]
     except SISError as error:
         return [broken("connection", error)]
     return [Finding(topic="connection", level="ok", message="The server answers."), clock_skew(response, provider.clock.now())]
@@ -70,15 +74,23 @@ def clock_skew(response: Response, now: datetime) -> Finding:
 
 
 async def credentials(provider: RestProvider) -> list[Finding]:
-    """Whether we are let in: one page of the first endpoint that needs no context."""
-    endpoint = next((endpoint for endpoint in provider.endpoints if endpoint.serves("district") and not endpoint.parent), None)
+    """Whether we are let in: one page of the first endpoint that needs no context, or of the one that stands by for it."""
+    every = {each.name: each for each in provider.endpoints}
+    endpoint = next((each for each in every.values() if each.serves("district") and not (each.parent or each.standby)), None)
+    while endpoint is not None:
+        try:
+            await provider.ask(endpoint, provider.asked({}), {})
+        except NotOffered as error:
+            endpoint = every.get(endpoint.alternative or "")
+            if endpoint is None:
+                return [broken("credentials", error)]
+        except SISError as error:
+            topic = "access" if isinstance(error, AuthorizationError) else "credentials"
+            return [broken(topic, error)]
+        else:
+            break
     if endpoint is None:
         return []
-    try:
-        await provider.ask(endpoint, provider.asked({}), {})
-    except SISError as error:
-        topic = "access" if isinstance(error, AuthorizationError) else "credentials"
-        return [broken(topic, error)]
     return [Finding(topic="credentials", level="ok", message="The credentials are accepted and may read the roster.")]
 
 
@@ -113,7 +125,10 @@ async def _estimate(provider: RestProvider) -> int:
     scope = provider.narrowed(Scope())
     year = await provider.school_year(scope)
     always = {"school_year": str(year)} if year else {}
-    _, roots, below = chosen(provider.endpoints, KINDS, scope)
+    kinds = [
+        kind for kind in provider.info.capabilities.offered() if kind != "guardians" or "guardians" in provider.config.fields
+    ]
+    _, roots, below = chosen(provider.endpoints, kinds, scope, provider.asked({}))
     requests = 0.0
     for endpoint in roots:
         starts = [{**context, **always} for context in contexts(endpoint, scope)]
@@ -124,7 +139,7 @@ async def _estimate(provider: RestProvider) -> int:
 async def _cost_of(provider: RestProvider, endpoint: Endpoint[Any], below: Below, samples: Contexts, streams: float) -> float:
     """The requests of an endpoint and of all below it, where it is read in so many streams and `samples` are some of them."""
     children = below[endpoint.name]
-    if not children and not endpoint.count:
+    if not children and not endpoint.total_at:
         return streams  # nothing to look up: a page each
     size = await _page_size(provider, endpoint)
     requests = rows = 0.0
@@ -133,9 +148,15 @@ async def _cost_of(provider: RestProvider, endpoint: Endpoint[Any], below: Below
         asked = provider.asked(context)
         total = await provider.total(endpoint, asked)
         if total is None or any(child.count or below[child.name] for child in children):
-            found = await _opened(provider, endpoint, asked)
+            first = await _first_page(provider, endpoint, asked)
+            if first is None:
+                continue
+            found = _opened(endpoint, asked, first.rows)
             opened += found
-            total = len(found) if total is None else total
+            if total is None:
+                total = first.total if first.total is not None else len(first.rows)
+                # A page that is not full, though there are more rows, shows what the server caps its pages at.
+                size = min(size, len(first.rows)) if 0 < len(first.rows) < total else size
         pages = max(1, math.ceil(total / size))
         requests += pages + ((2 if pages > 1 else 1) if endpoint.count else 0)
         rows += total
@@ -146,12 +167,35 @@ async def _cost_of(provider: RestProvider, endpoint: Endpoint[Any], below: Below
     return requests
 
 
-async def _opened(provider: RestProvider, endpoint: Endpoint[Any], asked: Asked) -> Contexts:
-    """The contexts that the first page of a stream opens."""
+@dataclass(frozen=True, slots=True)
+class _FirstPage:
+    rows: list[bytes] = field(repr=False)
+    total: int | None
+
+
+async def _first_page(provider: RestProvider, endpoint: Endpoint[Any], asked: Asked) -> _FirstPage | None:
+    """The first page of a stream; none where the server does not offer it and another one stands by, or nothing needs it."""
     first = endpoint.paging.start(await _page_size(provider, endpoint))
-    response = await provider.ask(endpoint, asked, first.params)
+    try:
+        response = await provider.ask(endpoint, asked, first.params)
+    except NotOffered:
+        if endpoint.optional or endpoint.alternative:
+            return None
+        raise
+    except AuthorizationError:
+        if endpoint.partial:
+            return None  # it costs next to nothing, and what is missing then is for the provider's findings to say
+        raise
+    total = total_in(response, endpoint.total_at) if endpoint.total_at and not endpoint.count else None
+    return _FirstPage(endpoint.rows_in(response.body), total)
+
+
+def _opened(endpoint: Endpoint[Any], asked: Asked, rows: Sequence[bytes]) -> Contexts:
+    """The contexts that these rows open."""
+    if endpoint.gives is None:
+        return []
     found = []
-    for raw in raw_rows(response.body, endpoint.rows):
+    for raw in rows:
         try:
             row = endpoint.decode(raw)
         except InvalidRow:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from sis_connect import hookspecs
-from sis_connect.errors import ConfigurationError, ProviderError
+from sis_connect.errors import ConfigurationError, ProviderError, SISError
 from sis_connect.provider import CONTRACT, ProviderInfo
+
+if TYPE_CHECKING:
+    from sis_connect.settings import SISProviderConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ class Registry:
                     remedy=f"Install a version of {refused.distribution} that fits.",
                 )
         known = ", ".join(sorted(self.installed)) or "none"
+        near = get_close_matches(name, self.installed, n=1)
+        plugin = f"Install its plugin, for example: pip install 'sis-connect[{name.replace('_', '-')}]'."
         raise ConfigurationError(
-            f"There is no provider {name!r} (installed: {known}).",
-            remedy=f"Install its plugin, for example: pip install 'sis-connect[{name.replace('_', '-')}]'.",
+            f"There is no provider {name!r} (installed: {known}).", remedy=f"Did you mean {near[0]}?" if near else plugin
         )
 
     def add(self, info: ProviderInfo, *, distribution: str, version: str) -> None:
@@ -120,3 +125,27 @@ def load(target: str) -> Any:
             f"The plugin names {target!r}, which cannot be loaded ({error}).",
             remedy="Reinstall the plugin, or report this to its author.",
         ) from error
+
+
+def refined(info: ProviderInfo, config: SISProviderConfig) -> ProviderInfo:
+    """What a provider is for one integration: wherever its info meets settings, it goes through here. Twice does no harm.
+
+    Raises the `ConfigurationError` of a plugin that cannot do with these settings.
+    """
+    if info.refine is None:
+        return info
+    try:
+        own = load(info.refine)(info, config)
+    except SISError:
+        raise
+    except Exception as error:
+        raise ProviderError(
+            f"The plugin of {info.label} stumbles over the settings of this integration ({type(error).__name__}).",
+            remedy="Check the settings that are its own; if they are right, report this to the plugin's author.",
+        ) from error
+    if not isinstance(own, ProviderInfo) or own.name != info.name:
+        raise ProviderError(
+            f"The plugin of {info.label} does not say what it is with the settings of this integration.",
+            remedy="Report this to the plugin's author.",
+        )
+    return replace(own, refine=None)

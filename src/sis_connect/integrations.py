@@ -14,14 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect import audit
 from sis_connect.clock import Clock
-from sis_connect.connection import own_settings
-from sis_connect.discovery import Registry
+from sis_connect.discovery import Registry, refined
 from sis_connect.errors import ConfigurationError
-from sis_connect.oauth.wiring import grant_name
+from sis_connect.oauth.wiring import demand_secret, grant_name
+from sis_connect.provider import ProviderInfo
+from sis_connect.provider_settings import own_settings
 from sis_connect.roster.report import SyncReport
 from sis_connect.sealed_settings import SEALED_SETTINGS, opened_settings, sealed_settings, secrets_of
 from sis_connect.settings import SISConfigManager, SISProviderConfig
-from sis_connect.store.sealed import FORMER_SECRET, anything_sealed
+from sis_connect.store.sealed import CLIENT_SECRET, FORMER_SECRET, anything_sealed
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import integration as table
 from sis_connect.store.tables import oauth_token, operation, pending_authorization
@@ -71,7 +72,7 @@ class Integrations:
             raise ConfigurationError(
                 f"{name!r} cannot be the name of an integration.", remedy="Use letters, digits, dots, hyphens and underscores."
             )
-        info = self._registry.info(config.provider)
+        info = refined(self._registry.info(config.provider), config)
         own_settings(info, config)
         before = await self._find(name)
         if before is not None and before.provider != config.provider:
@@ -79,6 +80,7 @@ class Integrations:
                 f"The integration {name!r} is connected through {before.provider}, and its records have that provider's ids.",
                 remedy="Choose another name for the new connection.",
             )
+        demand_secret(info, config, stored=getattr(before, CLIENT_SECRET.column.name, None) is not None)
         settings = config.model_dump(mode="json", exclude_unset=True, exclude={*SEALED_SETTINGS, "provider"})
         same = before is not None and same_client(json.loads(before.settings), settings)
         secrets = secrets_of(config)
@@ -172,6 +174,19 @@ class Integrations:
         sealed = any(getattr(row, sealed.column.name) is not None for sealed in SEALED_SETTINGS.values())
         secrets = opened_settings(await self.vault(), row) if sealed else {}
         return self._config_manager.resolve(row.name, stored, secrets=secrets, origin=f"the integration {row.name}")
+
+    async def stored(self, name: str) -> dict[str, Any]:
+        """What is stored of an integration's settings, without secrets; nothing where there is no such integration."""
+        row = await self._find(name)
+        if row is None or row.removed_at is not None:
+            return {}
+        return {**json.loads(row.settings), "provider": row.provider}
+
+    async def opened(self, row: Row[Any]) -> tuple[ProviderInfo, SISProviderConfig]:
+        """The settings of an integration, and what its provider is with them."""
+        registered = self._registry.info(row.provider)
+        config = await self.config(row)
+        return refined(registered, config), config
 
     async def vault(self) -> Vault:
         """What seals the secrets. A new key is made only while nothing is sealed with another one."""

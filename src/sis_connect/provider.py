@@ -24,6 +24,9 @@ CONTRACT = 1
 #: A stream is one endpoint in one context, such as the sections of one school: what one run of pages comes from.
 Stream = tuple[str, str]
 
+#: What to read changes since: a time for all streams, or marks by stream. A stream without a mark is read whole.
+Since = datetime | Mapping[Stream, str]
+
 #: In a cursor mapping: this stream has been read to its end, do not ask for it again.
 DONE = "done"
 
@@ -42,12 +45,14 @@ class ProviderInfo:
     """What a plugin registers. It is cheap: provider, settings and sandbox are named as `module:attribute` and loaded on use.
 
     `default_rate_limit` is (requests, seconds). `renews_early` is false where the SIS hands out the same token again until it
-    expires. `base_path` says whether a base URL may have a path.
+    expires. `base_path` says whether a base URL may have a path, `local_files` whether it may be a file or folder here.
     `auth_grants` are the grants that the SIS knows, the usual one first. `token_path` is where tokens come from, below the base
     URL; `authorize_path` where people consent, `revoke_path` where tokens are given back, `discovery_path` where the SIS tells
-    all of these itself. `client_authentication`, `token_method` and `token_headers` say how tokens are asked for, and `scope`
-    what for, where the settings do not say. `by_grant` is what single grants have otherwise.
+    all of these itself. `client_authentication`, `token_method`, `token_headers` and `token_parameters` say how tokens are asked
+    for, and `scope` what for, where the settings do not say. `by_grant` is what single grants have otherwise.
     `read_error` names a function that understands the SIS's own error answers: (status, headers, body) -> SISError or None.
+    `refine` names a function (info, config) -> ProviderInfo, for what depends on the settings: a product, a version. It is pure.
+    `full_every` is hours: where reads of changes only are possible, a read of everything is due after so long.
     """
 
     name: str
@@ -65,13 +70,17 @@ class ProviderInfo:
     client_authentication: ClientAuthentication = "basic"
     token_method: TokenMethod = "POST"  # noqa: S105 - a method, no secret
     token_headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    token_parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
     scope: str | None = None
     by_grant: Mapping[str, GrantInfo] = field(default_factory=dict, hash=False)
     authorize_path: str | None = None
     discovery_path: str | None = None
     revoke_path: str | None = None
     base_path: bool = True
+    local_files: bool = False
     read_error: str | None = None
+    refine: str | None = None
+    full_every: float = 24.0
     sandbox: str | None = None
 
     def with_grant(self, grant: str) -> ProviderInfo:
@@ -134,6 +143,9 @@ class Page:
     more: bool = False
     cursor: str | None = None
     error: SISError | None = None
+    mark: str | None = None
+    changes_only: bool = False
+    partial: bool = False
 
     @property
     def stream(self) -> Stream:
@@ -181,10 +193,13 @@ class BaseSISProvider(Protocol):
         kinds: Collection[Kind],
         *,
         scope: Scope,
-        since: datetime | None = None,
+        since: Since | None = None,
         cursor: Mapping[Stream, str] | None = None,
     ) -> AsyncIterator[Page]:
         """Read these kinds, page by page, grouped by endpoint as suits the SIS.
+
+        `since` asks for changes only, of the streams that can tell them and have a mark; all others are read whole, and each page
+        says which it is.
 
         `cursor` resumes: a stream marked `DONE` is left out, one with a cursor is read from the page *before* it on, so that the
         engine can check that the ground has not moved.

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
 
 from sis_connect.capabilities import Kind
@@ -339,3 +340,38 @@ def sensitivity(kind: Kind, field: str) -> Sensitivity:
     """How closely a field is guarded; what is not marked describes the school, not a person."""
     info = RECORDS[kind].model_fields[field]
     return next((mark for mark in info.metadata if isinstance(mark, Sensitivity)), DIRECTORY)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def part(model: type[R], *, sis_id: str, **values: Any) -> R:
+    """What a source row adds to a record that other rows bring, such as the birth date of a student. For use in `read`.
+
+    What is given is validated as in the whole record, and nothing else counts as delivered. A part that finds no whole record is
+    left out.
+    """
+    record = _partial(model).__pydantic_validator__.validate_python({"sis_id": sis_id, **values})
+    return cast(R, record)
+
+
+@cache
+def _partial(model: type[R]) -> type[R]:
+    """The same model, where nothing but the id is required."""
+    fields: dict[str, Any] = {}
+    for name in required(model.kind):
+        info = copy(model.model_fields[name])
+        info.default = None
+        fields[name] = (info.annotation, info)
+    return create_model(model.__name__, __base__=model, __module__=model.__module__, **fields)
+
+
+@cache
+def required(kind: Kind) -> frozenset[str]:
+    """The fields beside `sis_id` without which a record of this kind is only a part of one."""
+    return frozenset(name for name, info in RECORDS[kind].model_fields.items() if info.is_required()) - {"sis_id"}
+
+
+def is_whole(record: Record) -> bool:
+    """Whether a record is more than a part of one."""
+    return required(record.kind) <= record.model_fields_set

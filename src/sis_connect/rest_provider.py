@@ -16,20 +16,21 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import xxhash
 
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.diagnosis import cost, credentials, reachable
-from sis_connect.endpoint import Asked, Endpoint, build, concrete, total_in
+from sis_connect.endpoint import Asked, Endpoint, build, concrete, placeholders, total_in
 from sis_connect.errors import ConfigurationError
-from sis_connect.provider import Finding, Page, ProviderInfo, Scope, Stream
-from sis_connect.records import on_request
-from sis_connect.streams import Run
+from sis_connect.provider import Finding, Page, ProviderInfo, Scope, Since, Stream
+from sis_connect.records import on_request, part
+from sis_connect.streams import Run, chosen
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pydantic import BaseModel
 
     from sis_connect.clock import Clock
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from sis_connect.transport.answers import Response
     from sis_connect.transport.http import Transport
 
-__all__ = ["Asked", "Endpoint", "RestProvider", "build"]
+__all__ = ["Asked", "Endpoint", "RestProvider", "build", "part"]
 
 
 class RestProvider:
@@ -72,16 +73,27 @@ class RestProvider:
         """Who it is and what it can do."""
         return self._info
 
+    @property
+    def prefix(self) -> str:
+        """What stands before the path of every endpoint, below the base URL."""
+        return ""
+
     def pages(
         self,
         kinds: Collection[Kind],
         *,
         scope: Scope,
-        since: datetime | None = None,
+        since: Since | None = None,
         cursor: Mapping[Stream, str] | None = None,
     ) -> AsyncIterator[Page]:
         """Read these kinds; see `BaseSISProvider.pages`. The settings' schools and school year apply too."""
-        return Run(self, kinds, scope=self.narrowed(scope), cursor=cursor).pages()
+        return Run(self, kinds, scope=self.narrowed(scope), since=since, cursor=cursor).pages()
+
+    def in_parts(self, kinds: Collection[Kind], *, scope: Scope) -> frozenset[Kind]:
+        """The kinds among these whose records are put together from several endpoints."""
+        wanted, _, _ = chosen(self.endpoints, kinds, self.narrowed(scope), self.asked({}))
+        found = {kind for endpoint in wanted for kind in (endpoint.kinds if endpoint.partial else endpoint.completes)}
+        return frozenset(found) & frozenset(kinds)
 
     def narrowed(self, scope: Scope) -> Scope:
         """A scope within what the settings limit the integration to."""
@@ -101,10 +113,19 @@ class RestProvider:
         """The year to ask `yearly` endpoints for, by the year it ends in; `None` leaves it to the server. Remember it."""
         return scope.school_year
 
+    async def edition(self) -> str:
+        """What makes marks worthless when it changes, such as the year that the SIS shows. Remember it: it is asked for again."""
+        return ""
+
+    def lanes(self, now: datetime) -> int:
+        """How many requests may be under way at once at this moment."""
+        return self.config.concurrency
+
     async def ping(self) -> None:
         """Ask for something harmless, to see whether the server answers at all."""
         if self.probe is not None:
-            await self.transport.get_json(self.probe, template=self.probe, authenticate=False)
+            probe = self.prefix + self.probe
+            await self.transport.get_json(probe, template=probe, authenticate=False)
 
     async def findings(self) -> Sequence[Finding]:
         """What else `doctor` should say about this SIS, once the credentials are known to work."""
@@ -148,8 +169,11 @@ class RestProvider:
         response = await self._call(endpoint, endpoint.count, asked, endpoint.filters(asked))
         return total_in(response, endpoint.total_at)
 
-    async def _call(self, endpoint: Endpoint[Any], template: str, asked: Asked, params: Mapping[str, str]) -> Response:
-        path = concrete(template, asked.context)
+    async def _call(self, endpoint: Endpoint[Any], path: str, asked: Asked, params: Mapping[str, str]) -> Response:
+        template = self.prefix + path
+        inside = placeholders(path)
+        path = self.prefix + concrete(path, {**asked.context, **{name: params[name] for name in inside & params.keys()}})
+        params = {name: value for name, value in params.items() if name not in inside}
         if endpoint.method == "GET":
             return await self.transport.get_json(path, params=params, template=template)
         return await self.transport.request(

@@ -146,6 +146,10 @@ class SISService:
         """Store an integration, or replace the settings of the one of that name. The client secret is sealed."""
         return await self._integrations.create(name, config, actor=actor)
 
+    async def stored_settings(self, name: str) -> dict[str, Any]:
+        """The settings of an integration as they are stored, without secrets; none where there is no such integration."""
+        return await self._integrations.stored(name)
+
     async def integrations(self) -> list[Integration]:
         """All integrations, by name."""
         return [described(row) for row in await self._integrations.rows()]
@@ -157,8 +161,8 @@ class SISService:
     async def doctor(self, name: str) -> list[Finding]:
         """Try the connection and say what is right and wrong with it, in plain words. Changes nothing at the SIS."""
         row = await self._integrations.row(name)
-        info = self.registry.info(row.provider)
-        async with self._provider(row, info, await self._integrations.config(row), Traffic()) as opened:
+        info, config = await self._integrations.opened(row)
+        async with self._provider(row, info, config, Traffic()) as opened:
             return list(await opened.provider.check())
 
     # -- tokens --------------------------------------------------------------------------------------------------------
@@ -166,7 +170,7 @@ class SISService:
     async def tokens(self, name: str | None = None) -> list[TokenHealth]:
         """How the token of one integration is, or of all. Nothing is sent."""
         rows = await self._integrations.rows(name)
-        return await tokens_of(self._store, self._integrations, self.registry, rows, self._clock.now())
+        return await tokens_of(self._store, self._integrations, rows, self._clock.now())
 
     async def authorization_url(self, name: str, *, redirect_uri: str, session: str, actor: str = "") -> str:
         """Where to send an administrator of the district to give access. It waits 10 minutes for their return.
@@ -334,7 +338,7 @@ class SISService:
     @asynccontextmanager
     async def _synchroniser(self, name: str, progress: OnProgress, *, offline: bool = False) -> AsyncIterator[Synchroniser]:
         row = await self._integrations.row(name)
-        info, config = self.registry.info(row.provider), await self._integrations.config(row)
+        info, config = await self._integrations.opened(row)
         traffic = Traffic()
         async with AsyncExitStack() as stack:
             opened = None if offline else await stack.enter_async_context(self._provider(row, info, config, traffic))
@@ -359,10 +363,8 @@ class SISService:
         limiter = self._tokens.limiter(info, config)
         traffic.window_left = lambda: limiter.window_left
         async with (
-            self._tokens.open(row, config=config, limiter=limiter, on_call=traffic.count) as access,
-            open_provider(
-                info, config, limiter=limiter, tokens=access.tokens, clock=self._clock, on_call=traffic.count
-            ) as opened,
+            self._tokens.source(row, info, config, limiter=limiter, on_call=traffic.count) as tokens,
+            open_provider(info, config, limiter=limiter, tokens=tokens, clock=self._clock, on_call=traffic.count) as opened,
         ):
             yield opened
 

@@ -13,15 +13,16 @@ from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from sis_connect.capabilities import Kind
 from sis_connect.errors import ConfigurationError
-from sis_connect.oauth.client import ClientAuthentication, TokenMethod
+from sis_connect.local_files import check_file_url, is_local
+from sis_connect.oauth.client import ClientAuthentication, SignatureMethod, TokenMethod
 
 Strategy = Literal["sis_wins", "local_wins", "newest_wins", "manual"]
 Owner = Literal["shared", "sis", "local"]
-GrantName = Literal["client_credentials", "password", "authorization_code"]
+GrantName = Literal["client_credentials", "password", "authorization_code", "oauth1", "basic", "none"]
 
 
 def is_loopback(host: str) -> bool:
@@ -58,6 +59,11 @@ def check_exact_url(url: str) -> str:
     return url.strip()
 
 
+def check_base_url(url: str) -> str:
+    """The address of a SIS, or of the file or folder where its export lies."""
+    return check_file_url(url) if is_local(url) else check_url(url)
+
+
 def parse_rate_limit(value: object) -> object:
     """`60/60` (requests/seconds) or `off`."""
     if not isinstance(value, str):
@@ -86,6 +92,23 @@ def _no_field_of_the_grant(parameters: dict[str, str]) -> dict[str, str]:
     return parameters
 
 
+def _query_apart(values: object) -> object:
+    """What follows the question mark of a token URL, as an administrator copies it, joins the token parameters."""
+    given = values.get("token_url") if isinstance(values, dict) else None
+    if not isinstance(values, dict) or not isinstance(given, str) or "?" not in given:
+        return values
+    address, _, query = given.strip().partition("?")
+    parameters = _pairs(values.get("token_parameters") or {})
+    if not isinstance(parameters, dict):
+        return values
+    query, mark, fragment = query.partition("#")  # the check of the address refuses a fragment
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if parameters.get(name, value) != value:
+            raise ValueError(f"token_url and token_parameters have two values for {name}: leave one of them out")
+        parameters = {**parameters, name: value}
+    return {**values, "token_url": address + mark + fragment, "token_parameters": parameters}
+
+
 def _known_zone(value: str | None) -> str | None:
     if value is not None:
         try:
@@ -103,7 +126,7 @@ _FIELDS_OF_GRANTS = frozenset(
     )
 )
 
-Url = Annotated[str, AfterValidator(check_url)]
+BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 ExactUrl = Annotated[str, AfterValidator(check_exact_url)]
 Parameters = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_no_field_of_the_grant)]
 RateLimit = Annotated[tuple[int, float] | Literal["off"] | None, BeforeValidator(parse_rate_limit)]
@@ -125,21 +148,23 @@ class SISProviderConfig(BaseModel):
     `rate_limit` is (requests, seconds) or `off`. `timeout` is seconds for one answer, `budget` seconds for one request with
     all its attempts. `concurrency` is how many requests may be under way at once, `pool` how many connections are kept.
     `batch_size` is how many records go to a host app's target at once. `school_year` is the year it ends in. `fields` names
-    on-request fields to read and keep, such as `birth_date` or `students.gender`. `absence_grace` is hours. `policies` holds
-    field policies by `kind.field`. `options` are the provider's own keys.
+    on-request fields to read and keep, such as `birth_date` or `students.gender`. `absence_grace` is hours, as is `full_every`:
+    where the SIS can list changes only, everything is read again after so long, and with 0 each time. `policies` holds field
+    policies by `kind.field`. `options` are the provider's own keys.
 
-    `grant` is how tokens are had. `former_client_secret` is tried where the newest is refused, while the district changes it.
+    `grant` is how access is had. `former_client_secret` is tried where the newest is refused, while the district changes it.
     `username` and `password` are for the grant `password`, by default client id and secret. `scope` is what to ask for, names
     with spaces between them. `client_authentication` is where id and secret go, `token_method` where the rest goes,
-    `token_parameters` what else belongs into the query of the token URL. `authorize_url`, `issuer` and `revocation_url` are
-    those of the SIS, where the provider cannot know them. A token is renewed `renew_before` seconds before its end, or when a
-    quarter of its life is left.
+    `token_parameters` what else belongs into the query of the token URL; what `token_url` has there joins them. With the grant
+    `oauth1` each request is signed by `signature_method`. `authorize_url`, `issuer` and `revocation_url` are those of the SIS,
+    where the provider cannot know them. A token is renewed `renew_before` seconds before its end, or when a quarter of its life
+    is left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     provider: str
-    base_url: Url
+    base_url: BaseUrl
     token_url: ExactUrl | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
@@ -152,6 +177,7 @@ class SISProviderConfig(BaseModel):
     client_authentication: ClientAuthentication | None = None
     token_method: TokenMethod | None = None
     token_parameters: Parameters = Field(default_factory=dict)
+    signature_method: SignatureMethod = "HMAC-SHA256"
     authorize_url: ExactUrl | None = None
     issuer: ExactUrl | None = None
     revocation_url: ExactUrl | None = None
@@ -172,7 +198,10 @@ class SISProviderConfig(BaseModel):
     strategy: Strategy = "sis_wins"
     policies: dict[str, FieldPolicy] = Field(default_factory=dict)
     absence_grace: Annotated[float, Field(ge=0)] = 12.0
+    full_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     options: dict[str, str] = Field(default_factory=dict)
+
+    _query_apart = model_validator(mode="before")(_query_apart)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("settings with their secrets are not pickled: hand on the integration's name, or where its secrets are")
@@ -200,7 +229,7 @@ def validated(values: Mapping[str, Any], *, origin: str) -> SISProviderConfig:
         return SISProviderConfig.model_validate(known)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {_plain(fault['msg'])}"
+            ": ".join(filter(None, (".".join(str(part) for part in fault["loc"]), _plain(fault["msg"]))))
             for fault in error.errors(include_input=False, include_url=False, include_context=False)
         )
         raise ConfigurationError(
@@ -295,7 +324,8 @@ def _for_this_address(
 
 
 def _bare(address: str) -> str:
-    return address.strip().rstrip("/")
+    # The query of a token URL is kept apart, among the token parameters.
+    return address.strip().partition("?")[0].rstrip("/")
 
 
 def read_secret(path: str | Path) -> SecretStr:

@@ -16,7 +16,8 @@ from typing import Any
 
 import xxhash
 
-from sis_connect.endpoint import Endpoint, Params, raw_rows, text_at, total_in
+from sis_connect.endpoint import Endpoint, Params, text_at, total_in
+from sis_connect.errors import NotOffered
 from sis_connect.provider import Page
 from sis_connect.transport.addresses import own_query
 from sis_connect.transport.answers import Response
@@ -58,7 +59,8 @@ class PageSize:
 class StreamReader:
     """One stream's pages. `ask` fetches a page, `count` the total by a request of its own.
 
-    `page` holds what is the same for all pages. At most `ahead` requests are under way.
+    `page` holds what is the same for all pages. At most `ahead` requests are under way. `since` is the mark that changes are
+    asked for from; marks are handed on behind `mark_prefix`, which says what they are good for.
     """
 
     endpoint: Endpoint[Any]
@@ -68,18 +70,24 @@ class StreamReader:
     count: Callable[[], Awaitable[int | None]]
     base_url: str
     ahead: int
+    since: str | None = None
+    mark_prefix: str = ""
     _total: int | None = None
+    _expected: int | None = None
+    _mark: str | None = None
+    _longest: int = 0
+    _not_full: bool = False
     _under_way: deque[tuple[Step, asyncio.Task[Response]]] = field(default_factory=deque)
 
     async def pages(self, resume: str | None) -> AsyncGenerator[Page, None]:
         """All pages, from the one that `resume` names on."""
         self._total = await self.count() if self.endpoint.count else None
-        step: Step | None = self.endpoint.paging.start(self.size.asked, resume)
-        begun, held = step, None
+        begun = self.endpoint.paging.start(self.size.asked, resume)
+        step: Step | None = begun
+        held: Page | None = None
         try:
             while step is not None:
-                response = await self._fetch(step)
-                rows = raw_rows(response.body, self.endpoint.rows)
+                response, rows = await self._page(step, begun)
                 self.size.observe(len(rows))
                 if held is not None and not rows:
                     self.size.confirm(held.received)
@@ -94,6 +102,8 @@ class StreamReader:
                         self.size.cap(following.asked)
                     step, held = following, None
                     continue
+                if self.endpoint.mark is not None and resume is None:
+                    self._mark = self.endpoint.mark(self._mark, response, rows)
                 page = self._observed(step, seen, rows, more=following is not None)
                 for ready in (held, None if unsure else page):
                     if ready is not None:
@@ -103,6 +113,19 @@ class StreamReader:
                 yield held
         finally:
             await self._abandon()
+
+    async def _page(self, step: Step, begun: Step) -> tuple[Response, list[bytes]]:
+        """A page's answer and its rows. Past the end some servers answer 404, believed after a page that was not full."""
+        try:
+            response = await self._fetch(step)
+        except NotOffered:
+            if step is begun or not self._not_full:
+                raise
+            return Response(404, {}, b""), []
+        rows = self.endpoint.rows_in(response.body)
+        self._not_full = len(rows) < max(self._longest, step.asked or 0)
+        self._longest = max(self._longest, len(rows))
+        return response, rows
 
     def _may_be_capped(self, step: Step, received: int) -> bool:
         declared = self.size.declared
@@ -121,19 +144,20 @@ class StreamReader:
         if isinstance(self.endpoint.paging, SinglePage):
             total = len(rows)  # everything comes in one answer, that is what such an endpoint is
         elif self.endpoint.total_at and not self.endpoint.count:
-            total = total_in(response, self.endpoint.total_at)
+            total = total_in(response, self.endpoint.total_at) if response.body else None
+            self._expected = total
         link = next_link(response.headers.get("link"))
         return Seen(
             received=len(rows),
             total=total,
             link=None if link is None else f"?{own_query(self.base_url, link)}",
             fingerprint=xxhash.xxh3_64_intdigest(b"\n".join(rows)),
-            next_cursor=text_at(response.body, self.endpoint.cursor_at) if self.endpoint.cursor_at else None,
+            next_cursor=text_at(response.body, self.endpoint.cursor_at) if self.endpoint.cursor_at and response.body else None,
             declared_size=self.size.declared,
         )
 
     def _observed(self, step: Step, seen: Seen, rows: list[bytes], *, more: bool) -> Page:
-        declared = self.size.declared
+        declared, mark = self.size.declared, self._mark or self.since
         return replace(
             self.page,
             rows=rows,
@@ -143,6 +167,8 @@ class StreamReader:
             had_next=bool(seen.link or seen.next_cursor),
             more=more,
             cursor=step.cursor,
+            mark=None if mark is None else self.mark_prefix + mark,
+            changes_only=self.since is not None,
         )
 
     async def _fetch(self, step: Step) -> Response:
@@ -150,11 +176,10 @@ class StreamReader:
         if not self._under_way or self._under_way[0][0].params != step.params:
             await self._abandon()
             self._start(step)
-        while self._total is not None and len(self._under_way) < self.ahead:
+        total = self._total if self.endpoint.count else self._expected
+        while total is not None and len(self._under_way) < self.ahead:
             last = self._under_way[-1][0]
-            full = Seen(
-                received=last.asked or 0, total=self._total, fingerprint=-1 - last.position, declared_size=self.size.declared
-            )
+            full = Seen(received=last.asked or 0, total=total, fingerprint=-1 - last.position, declared_size=self.size.declared)
             following = self.endpoint.paging.after(last, full) if last.asked else None
             if following is None:
                 break

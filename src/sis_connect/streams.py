@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sis_connect.capabilities import Kind
@@ -25,7 +26,8 @@ from sis_connect.errors import (
     SISError,
     UnexpectedResponse,
 )
-from sis_connect.provider import DONE, InvalidRow, Page, Scope, Stream
+from sis_connect.lanes import Lanes
+from sis_connect.provider import DONE, InvalidRow, Page, Scope, Since, Stream
 from sis_connect.stream import PageSize, StreamReader
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class _Job:
     quiet: bool = False
     resume: str | None = None
     cursor: str | None = None
+    mark_prefix: str = ""
     opened: set[str] = field(default_factory=set)
     unreadable: bool = False
 
@@ -61,17 +64,27 @@ class Run:
     """One call of `pages`. It is used once."""
 
     def __init__(
-        self, provider: RestProvider, kinds: Collection[Kind], *, scope: Scope, cursor: Mapping[Stream, str] | None = None
+        self,
+        provider: RestProvider,
+        kinds: Collection[Kind],
+        *,
+        scope: Scope,
+        since: Since | None = None,
+        cursor: Mapping[Stream, str] | None = None,
     ) -> None:
         self._provider = provider
         self._kinds = frozenset(kinds)
         self._scope = scope
+        self._since = since
         self._cursor = cursor or {}
-        self._wanted, self._roots, self._below = chosen(provider.endpoints, self._kinds, scope)
+        asked = provider.asked({})
+        self._wanted, self._roots, self._below = chosen(provider.endpoints, self._kinds, scope, asked)
+        self._standing_by = {each.name: each for each in provider.endpoints if each.standby and each.needs(asked)}
+        self._replaced: set[Stream] = set()
         self._sizes: dict[str, PageSize] = {}
         self._jobs: asyncio.LifoQueue[_Job] = asyncio.LifoQueue()
         self._pages: asyncio.Queue[Page | None] = asyncio.Queue(provider.config.concurrency * 2)
-        self._requests = asyncio.Semaphore(provider.config.concurrency)
+        self._requests = Lanes(lambda: provider.lanes(provider.clock.now()))
         self._mending = asyncio.Lock()
         self._mended = 0
         self._broken_in_a_row: Counter[str] = Counter()
@@ -98,7 +111,7 @@ class Run:
             await asyncio.gather(crew, return_exceptions=True)
 
     def _push(self, endpoint: Endpoint[Any], context: Mapping[str, str]) -> None:
-        job = _Job(endpoint, self._provider.asked(context), quiet=endpoint not in self._wanted)
+        job = _Job(endpoint, self._provider.asked(context), quiet=not (endpoint.standby or endpoint in self._wanted))
         self._jobs.put_nowait(job)
 
     async def _crew(self) -> None:
@@ -120,11 +133,29 @@ class Run:
                     await self._break_off(job, gone)
                 else:
                     await self._read(job)
+            except NotOffered as error:
+                if not self._does_without(job):
+                    await self._fail(job, error)
             except SISError as error:
-                self._note(job.endpoint, error)
-                await self._break_off(job, error)
+                await self._fail(job, error)
             finally:
                 self._jobs.task_done()
+
+    def _does_without(self, job: _Job) -> bool:
+        """Whether a path that the server does not know is no loss: another one stands by, or nothing depends on it."""
+        if job.cursor is not None:
+            return False  # it did know it, and then no more
+        other = self._standing_by.get(job.endpoint.alternative or "")
+        if other is None or not set(other.kinds) & self._kinds:
+            return job.endpoint.optional
+        if (other.name, named(job.context)) not in self._replaced:
+            self._replaced.add((other.name, named(job.context)))
+            self._push(other, job.context)
+        return True
+
+    async def _fail(self, job: _Job, error: SISError) -> None:
+        self._note(job.endpoint, error)
+        await self._break_off(job, error)
 
     def _note(self, endpoint: Endpoint[Any], error: SISError) -> None:
         """Draw the consequences: a dead token ends the read; what is refused, or fails again and again, is left alone."""
@@ -144,6 +175,8 @@ class Run:
     async def _read(self, job: _Job) -> None:
         if job.endpoint.yearly and (year := await self._patiently(job.endpoint, lambda: self._provider.school_year(self._scope))):
             job.asked = self._provider.asked({**job.context, "school_year": str(year)})
+        if job.endpoint.delta is not None:
+            await self._ask_for_changes(job)
         cursor = self._cursor.get((job.endpoint.name, named(job.context)))
         parent = bool(self._below[job.endpoint.name])
         if cursor == DONE and not parent:
@@ -164,6 +197,19 @@ class Run:
         if job.resume is not None and not job.quiet:
             raise UnexpectedResponse("The list has changed since the read broke off.", remedy="Run the sync again.")
 
+    async def _ask_for_changes(self, job: _Job) -> None:
+        """Ask for changes only, where there is a mark to begin from that still means what it meant."""
+        edition = await self._patiently(job.endpoint, self._provider.edition)
+        job.mark_prefix = f"{self._provider.version(job.endpoint)};{edition}|"
+        stream = job.endpoint.name, named(job.context)
+        if isinstance(self._since, datetime):
+            since = in_iso(self._since) if job.endpoint.delta == "updated_at" else None
+        else:
+            mark = (self._since or {}).get(stream, "")
+            since = mark.removeprefix(job.mark_prefix) if mark.startswith(job.mark_prefix) else None
+        if since:
+            job.asked = replace(job.asked, since=since)
+
     async def _reader(self, job: _Job) -> StreamReader:
         return StreamReader(
             job.endpoint,
@@ -173,6 +219,8 @@ class Run:
             count=lambda: self._total(job),
             base_url=self._provider.config.base_url,
             ahead=self._provider.config.concurrency,
+            since=job.asked.since,
+            mark_prefix=job.mark_prefix,
         )
 
     async def _open(self, job: _Job, page: Page) -> None:
@@ -255,17 +303,18 @@ class Run:
             school=job.context.get("school"),
             school_year=int(year) if year else None,
             section=job.context.get("section"),
+            partial=job.endpoint.partial,
             mapping_version=self._provider.version(job.endpoint),
         )
 
 
 def chosen(
-    endpoints: Sequence[Endpoint[Any]], kinds: Collection[Kind], scope: Scope
+    endpoints: Sequence[Endpoint[Any]], kinds: Collection[Kind], scope: Scope, asked: Asked
 ) -> tuple[list[Endpoint[Any]], list[Endpoint[Any]], dict[str, list[Endpoint[Any]]]]:
     """The endpoints that feed these kinds, those that a read starts with, and which are opened by the rows of which."""
-    usable = {endpoint.name: endpoint for endpoint in endpoints if endpoint.serves(reach_of(scope))}
+    usable = [each for each in endpoints if each.serves(reach_of(scope)) and not each.standby]
     every = {endpoint.name: endpoint for endpoint in endpoints}
-    wanted = [endpoint for endpoint in usable.values() if set(kinds) & set(endpoint.kinds)]
+    wanted = [endpoint for endpoint in usable if set(kinds) & set(endpoint.kinds) and endpoint.needs(asked)]
     chosen, roots = list(wanted), []
     below: dict[str, list[Endpoint[Any]]] = {name: [] for name in every}
     for endpoint in chosen:  # grows while it is walked: parents have parents
@@ -285,3 +334,8 @@ def contexts(endpoint: Endpoint[Any], scope: Scope) -> list[dict[str, str]]:
         if f"{{{name}}}" in endpoint.path:
             return [{name: sis_id} for sis_id in ids]
     return [{}]
+
+
+def in_iso(moment: datetime) -> str:
+    """A time as interfaces write it: UTC, with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

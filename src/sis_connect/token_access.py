@@ -12,12 +12,22 @@ from sqlalchemy import Row
 
 from sis_connect.clock import Clock
 from sis_connect.connection import OnCall, limiter_for
-from sis_connect.discovery import Registry
+from sis_connect.discovery import Registry, refined
 from sis_connect.errors import SISError
 from sis_connect.events import EventName, Listener
 from sis_connect.integrations import Integrations
 from sis_connect.oauth.answers import ClientRefused
-from sis_connect.oauth.wiring import Tokens, grant_name, revocation_url, token_source, token_url
+from sis_connect.oauth.wiring import (
+    WITHOUT_TOKEN,
+    Tokens,
+    grant_name,
+    has_token,
+    no_token,
+    revocation_url,
+    token_parameters,
+    token_source,
+    token_url,
+)
 from sis_connect.provider import ProviderInfo
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.sql import Store
@@ -60,6 +70,17 @@ class TokenAccessor:
         return limiter_for(info, config, clock=self._clock, log=SQLWindowLog(self._store, self._clock))
 
     @asynccontextmanager
+    async def source(
+        self, row: Row[Any], info: ProviderInfo, config: SISProviderConfig, *, limiter: Limiter, on_call: OnCall
+    ) -> AsyncIterator[Tokens | None]:
+        """Where the tokens of an integration come from; `None` for one that has none."""
+        if not has_token(info, config):
+            yield None
+            return
+        async with self.open(row, config=config, limiter=limiter, on_call=on_call) as access:
+            yield access.tokens
+
+    @asynccontextmanager
     async def open(
         self,
         row: Row[Any],
@@ -74,16 +95,26 @@ class TokenAccessor:
 
         On `trial` a refusal of the client in `config` is not noted: others have another one, and it may serve.
         """
-        info = self._registry.info(row.provider)
-        config = config or await self._integrations.config(row)
+        if config is None:
+            info, config = await self._integrations.opened(row)
+        else:
+            info = refined(self._registry.info(row.provider), config)
         grant = grant_name(info, config)
+        if grant in WITHOUT_TOKEN:
+            raise no_token(row.name, grant)
         kept = (_OnTrial if trial else SQLTokenStore)(
             self._store,
             await self._integrations.vault(),
             self._clock,
             integration_id=row.id,
             integration=row.name,
-            client=Client.of(row.settings, config, token_url=token_url(info, config), grant=grant),
+            client=Client.of(
+                row.settings,
+                config,
+                token_url=token_url(info, config),
+                token_parameters=token_parameters(info, config),
+                grant=grant,
+            ),
             grant_type=grant,
             actor=actor,
         )

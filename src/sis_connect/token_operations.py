@@ -16,6 +16,8 @@ from sis_connect.errors import ConfigurationError, NotOffered, SISError, Storage
 from sis_connect.integrations import Integrations
 from sis_connect.oauth.answers import ClientRefused
 from sis_connect.oauth.revocation import Hint
+from sis_connect.oauth.wiring import SIGNED, grant_name, has_token
+from sis_connect.settings import GrantName
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import integration as table
 from sis_connect.store.tables import oauth_token, pending_authorization
@@ -47,7 +49,10 @@ class TokenOperations:
         return await for_each(await self._integrations.rows(name), renew, name=_name, action="renew")
 
     async def _renew(self, row: Row[Any], actor: str) -> TokenResult:
-        async with self._accessor.open(row, actor=actor) as access:
+        info, config = await self._integrations.opened(row)
+        if not has_token(info, config):
+            return _tokenless(row.name, grant_name(info, config))
+        async with self._accessor.open(row, config=config, actor=actor) as access:
             before = (await access.store.load()).token
             token = await access.tokens.renew()
         same = before is not None and same_secret(before, token)
@@ -184,6 +189,17 @@ _FORMER = {
 
 def _name(row: Row[Any]) -> str:
     return str(row.name)
+
+
+def _tokenless(name: str, grant: GrantName) -> TokenResult:
+    why = "each request is signed with the client secret" if grant in SIGNED else "nothing is sent but the request"
+    return TokenResult(
+        integration=name,
+        action="renew",
+        outcome="nothing",
+        message=f"There is no token: the grant is {grant}, so {why}.",
+        detail={"expires_at": None},
+    )
 
 
 def _revoked(name: str, at_sis: str, error: SISError | None) -> TokenResult:

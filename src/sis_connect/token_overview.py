@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from sis_connect.discovery import Registry
 from sis_connect.errors import SISError
 from sis_connect.integrations import Integrations
-from sis_connect.oauth.wiring import grant_name
+from sis_connect.oauth.wiring import WITHOUT_TOKEN, grant_name, has_token
 from sis_connect.sealed_settings import SEALED_SETTINGS
 from sis_connect.store.sealed import TOKEN
 from sis_connect.store.sql import Store
@@ -21,25 +20,23 @@ from sis_connect.tokens.health import TokenHealth, condition, key_state, missing
 from sis_connect.tokens.vault import key_id_of
 
 
-async def tokens_of(
-    store: Store, integrations: Integrations, registry: Registry, rows: Sequence[Row[Any]], now: datetime
-) -> list[TokenHealth]:
+async def tokens_of(store: Store, integrations: Integrations, rows: Sequence[Row[Any]], now: datetime) -> list[TokenHealth]:
     """How the token of each integration is. Takes the rows of `Integrations`."""
     async with store.read() as connection:
         tokens = {token.integration_id: token for token in await connection.execute(select(oauth_token))}
-    return [await _token_of(integrations, registry, row, tokens.get(row.id), now) for row in rows]
+    return [await _token_of(integrations, row, tokens.get(row.id), now) for row in rows]
 
 
-async def _token_of(
-    integrations: Integrations, registry: Registry, row: Row[Any], token: Row[Any] | None, now: datetime
-) -> TokenHealth:
+async def _token_of(integrations: Integrations, row: Row[Any], token: Row[Any] | None, now: datetime) -> TokenHealth:
     asked: Mapping[str, Any] = json.loads(row.settings)
     sealed = [getattr(row, column.column.name) for column in SEALED_SETTINGS.values()] + [token.sealed if token else None]
     key_ids = tuple(dict.fromkeys(key_id_of(value) or "damaged" for value in sealed if value is not None))
     scopes = tuple((token.scope or "").split()) if token else ()
     try:
-        config = await integrations.config(row)
-        grant: str | None = grant_name(registry.info(row.provider), config)
+        info, config = await integrations.opened(row)
+        grant: str | None = grant_name(info, config)
+        if not has_token(info, config):
+            token, scopes = None, ()
         asked = {"scope": config.scope}
         if token is not None and token.sealed is not None:
             (await integrations.vault()).open(token.sealed, integration=str(row.id), field=TOKEN.field)
@@ -50,7 +47,7 @@ async def _token_of(
         integration=row.name,
         provider=row.provider,
         grant=grant,
-        state="unreadable" if problem else _condition(token, now),
+        state="unreadable" if problem else "tokenless" if grant in WITHOUT_TOKEN else _condition(token, now),
         expires_at=token.expires_at if token else None,
         renewed_at=token.renewed_at if token else None,
         due_at=token.due_at if token else None,

@@ -20,14 +20,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import msgspec
 
 from sis_connect.capabilities import Capabilities, Kind, KindCapabilities
 from sis_connect.clock import SystemClock
-from sis_connect.provider import CONTRACT, Finding, Page, ProviderInfo, Reading, Scope, Stream
+from sis_connect.provider import CONTRACT, Finding, Page, ProviderInfo, Reading, Scope, Since, Stream
 from sis_connect.records import Enrollment, School, Section, Student
 from sis_connect.roster.sync import Request, Synchroniser
 from sis_connect.settings import SISProviderConfig
@@ -201,7 +201,7 @@ class Pages:
         kinds: Collection[Kind],
         *,
         scope: Scope,
-        since: datetime | None = None,
+        since: Since | None = None,
         cursor: Mapping[Stream, str] | None = None,
     ) -> AsyncIterator[Page]:
         for kind in KINDS:

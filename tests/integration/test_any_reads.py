@@ -1,4 +1,5 @@
-"""Whatever reads went before, killed or not, the roster is that of a new database which is fed the last state once.
+"""Whatever reads went before, of everything, of changes or of one school, killed or not, the roster is that of a new database
+which is fed the last state once.
 
 The sizes from which on fingerprints are kept and rows are written are made tiny, so that a handful of rows passes through all of
 it. Each seed is one story of reads.
@@ -16,12 +17,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from roster_fixture import Desk, Killed, Row, bad, open_desk, student
+from changing_sis import STUDENTS, ChangingSIS, changing
+from roster_fixture import HOUR, Desk, Killed, Row, bad, open_desk, school, student
+from sis_connect.provider import Scope
 from sis_connect.roster import fingerprints, stage, staged_rows
-from sis_connect.roster.staged_rows import remembered
+from sis_connect.roster.staged_rows import count_rows, remembered
 from sis_connect.store.sql import Store
 
 STORIES = [*map(Random, range(10))]
+MIXED_STORIES = [*map(Random, range(1000, 1016))]
 _write = Store.write
 
 
@@ -97,23 +101,31 @@ async def believed_is_staged(desk: Desk) -> None:
         for stream in (await connection.execute(text(f"SELECT s.*, {portions} FROM sis_stream s"))).all():
             known, _ = await remembered(connection, stream)
             theirs = {(row.id, row.fingerprint) for row in await connection.execute(staged, {"s": stream.id})}
-            assert set(known.rows()) == theirs
+            assert sorted(known.rows()) == sorted(theirs)
+            if stream.state == "complete" and stream.mark is not None:
+                assert stream.rows == await count_rows(connection, 1, stream.id)
 
 
 async def active(desk: Desk) -> dict[str, str]:
     return {sis_id: row["family_name"] for sis_id, row in (await desk.roster("students")).items() if row["status"] == "active"}
 
 
-@pytest.mark.parametrize("chance", STORIES, ids=[f"story {number}" for number in range(len(STORIES))])
-async def test_p4_after_any_reads_the_roster_is_that_of_the_last_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chance: Random
-) -> None:
-    kills, source = Kills(chance), Source(chance)
+@pytest.fixture
+def kills(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kills:
+    """What kills the reads of a story; and the sizes that make a handful of rows a long stream, drawn anew for each."""
+    chance: Random = request.getfixturevalue("chance")
+    kills = Kills(chance)
     monkeypatch.setattr(Store, "write", kills.stand_in())
     monkeypatch.setattr(staged_rows, "_WORTH_KEEPING", chance.choice([0, 1, 2, 3, 4, 6]))
     monkeypatch.setattr(staged_rows, "_LARGE", chance.choice([1, 3, 1000]))
     monkeypatch.setattr(fingerprints, "_PORTION", chance.choice([1, 2, 3]))
     monkeypatch.setattr(stage, "BATCH", chance.choice([1, 1, 2, 4, 1000]))
+    return kills
+
+
+@pytest.mark.parametrize("chance", STORIES, ids=[f"story {number}" for number in range(len(STORIES))])
+async def test_p4_after_any_reads_the_roster_is_that_of_the_last_state(tmp_path: Path, chance: Random, kills: Kills) -> None:
+    source = Source(chance)
     size = chance.choice([1, 2, 3, 5])
     async with open_desk(tmp_path) as desk:
         desk.settings = {"absence_grace": 0}
@@ -139,3 +151,57 @@ async def test_p4_after_any_reads_the_roster_is_that_of_the_last_state(
         assert await active(desk) == {**source.rows, "anchor": "Vale"}
         report = await desk.sync()
         assert report.changes["students"] == {"unchanged": len(source.rows) + 1}
+
+
+NARROW = ("students_of_school", "school=A")
+ALL: dict[str, Any] = {"kinds": ("schools", "students")}
+ONE_SCHOOL: dict[str, Any] = {"kinds": ("students",), "scope": Scope(schools=frozenset("A"))}
+
+
+def deliver(sis: ChangingSIS, rows: list[Row], size: int, *, narrow: bool) -> None:
+    """Let the students be listed: those of one school through an endpoint of its own."""
+    sis.feeds.clear()
+    sis.put("students", *rows, size=size, school="A" if narrow else None)
+    if narrow:
+        sis.feeds[NARROW] = sis.feeds.pop(STUDENTS)
+    sis.put("schools", school("A"))
+
+
+@pytest.mark.parametrize("chance", MIXED_STORIES, ids=[f"story {number}" for number in range(len(MIXED_STORIES))])
+async def test_p4_after_reads_of_all_changes_and_one_school_the_roster_is_that_of_the_last_state(
+    tmp_path: Path, chance: Random, kills: Kills
+) -> None:
+    source, size = Source(chance), chance.choice([1, 1, 2, 3])
+    async with open_desk(tmp_path) as desk:
+        desk.settings = {"absence_grace": 0}
+        sis = changing(desk)
+        sis.overlap = chance.choice([0, 1, 3, 100])
+        for _ in range(chance.randrange(4, 12)):
+            narrow = chance.random() < 0.2
+            deliver(sis, source.delivered(), size, narrow=narrow)
+            for feed in sis.feeds.values():
+                feed.breaks = chance.randrange(4) if chance.random() < 0.05 else None
+            sis.seconds_per_page = chance.choice([0, 3, 3])
+            kills.draw()
+            try:
+                await desk.sync(**ONE_SCHOOL if narrow else ALL, full=chance.random() < 0.15)
+            except Killed:
+                pass
+            finally:
+                kills.stop()
+            await believed_is_staged(desk)
+            desk.clock.advance(chance.choice([10, HOUR, HOUR, HOUR, 24 * HOUR]))
+            source.move_on()
+        source.mend()
+        for narrow in (True, False):  # who was seen in one school's list only is looked for there
+            deliver(sis, source.delivered(), size, narrow=narrow)
+            for feed in sis.feeds.values():
+                feed.breaks = None
+            desk.clock.advance(24 * HOUR)
+            for hold in (await desk.sync(**ONE_SCHOOL if narrow else ALL)).holds:
+                await desk.approve(hold)
+        assert await active(desk) == {**source.rows, "anchor": "Vale"}
+        for _ in range(2):
+            report = await desk.sync(**ALL)
+            assert report.read["changes"] == 1
+            assert report.changes["students"] == {"unchanged": len(source.rows) + 1}

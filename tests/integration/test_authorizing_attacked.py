@@ -299,7 +299,7 @@ async def test_what_was_sealed_for_one_integration_does_not_open_for_another(off
 
 async def test_an_integration_that_needs_no_person_says_so(office: TokenOffice, server: OAuthServer) -> None:
     async with connected(office, server, grant="client_credentials") as service:
-        with pytest.raises(ConfigurationError, match="gets its tokens without a person"):
+        with pytest.raises(ConfigurationError, match="gets access without a person"):
             await begin(service)
 
 

@@ -12,10 +12,11 @@ from pydantic import SecretStr
 
 from manual_clock import ManualClock
 from sis_connect.capabilities import Kind
-from sis_connect.connection import Connection, Invalid, combined, connect, limiter_for, open_provider
+from sis_connect.connection import Connection, Invalid, connect, limiter_for, open_provider
 from sis_connect.discovery import discover
 from sis_connect.errors import AuthenticationError, ConfigurationError, NetworkError, NotOffered, SISError, UnexpectedResponse
 from sis_connect.oauth.wiring import token_source
+from sis_connect.pieces import combined
 from sis_connect.provider import Scope
 from sis_connect.records import RECORDS, Record, Ref, Staff
 from sis_connect.settings import SISProviderConfig

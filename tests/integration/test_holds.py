@@ -125,9 +125,23 @@ async def test_p3_strict_holds_everything(desk: Desk) -> None:
         report = await run(strict=True)
         assert report.held["students"] == {"withdraw": 5, "update": 1}
         assert await desk.everything() == before
+    assert [(hold.guard, hold.kind, hold.count, hold.of) for hold in report.holds] == [
+        ("withdrawals", "students", 5, 100), ("strict", "everything", 1, 6),
+    ]  # fmt: skip
+    await desk.approve(report.holds[1])
+    assert (await inactive(desk), (await desk.student("s0099"))["grade"]) == (0, "06")
     await desk.approve(report.holds[0])
     assert await inactive(desk) == 5
-    assert (await desk.student("s0099"))["grade"] == "06"
+
+
+async def test_what_only_a_strict_run_held_is_not_refused_for_good(desk: Desk) -> None:
+    await district(desk)
+    leave(desk, 5)
+    desk.sis.feeds["students", ""]["s0099"] = student("s0099", grade="06")
+    for hold in (await desk.sync(strict=True)).holds:
+        await desk.reject(hold)
+    assert (await desk.sync(strict=True)).changes["students"] == {"update": 1, "unchanged": 99}
+    assert await inactive(desk) == 0
 
 
 async def test_a_school_is_guarded_for_itself(desk: Desk) -> None:
@@ -273,6 +287,31 @@ async def test_a_hold_is_decided_once(desk: Desk) -> None:
         await desk.reject(hold)
     ((actor, state),) = await desk.ask("SELECT decided_by, state FROM sis_hold")
     assert (actor, state) == ("ada", "approved")
+
+
+async def test_a_rejection_that_comes_too_late_refuses_nothing(desk: Desk) -> None:
+    await district(desk)
+    leave(desk, 5)
+    (hold,) = (await desk.sync()).holds
+    desk.sis.feeds["students", ""]["s0000"] = student("s0000", ids={"state_id": "9000"})
+    await desk.sync()
+    with pytest.raises(ConflictError):
+        await desk.reject(hold)
+    assert await desk.ask("SELECT * FROM sis_rejection") == []
+
+
+async def test_what_was_refused_with_its_owner_comes_with_it(desk: Desk) -> None:
+    await district(desk)
+    many = range(200, 200 + HUNDRED)
+    desk.sis.feeds["students", ""].rows += [student(f"s{n:04d}") for n in many]
+    desk.sis.feeds["school_enrollments", ""].rows += [stay(f"stay{n}", student=f"s{n:04d}") for n in many]
+    for hold in (await desk.sync()).holds:
+        await desk.reject(hold)
+    assert (await desk.sync()).status == "succeeded"
+    desk.sis.feeds["students", ""]["s0200"] = student("s0200", grade="06")
+    report = await desk.sync()
+    assert (report.changes["students"]["create"], report.changes["school_enrollments"]["create"]) == (1, 1)
+    assert (await desk.roster("school_enrollments"))["stay200"]["student"] == "s0200"
 
 
 async def test_a_hold_that_nobody_decides_about_expires_and_a_sync_renews_it(desk: Desk) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from roster_fixture import Desk, student
-from sis_connect.capabilities import Kind
+from roster_fixture import Desk, Killed, enrollment, section, student
+from sis_connect.capabilities import Kind, KindCapabilities
 from sis_connect.store.creations import Creations, Outcome, Write
 from sis_connect.store.target import LocalRow
 
@@ -82,3 +83,46 @@ async def test_an_account_that_is_there_by_the_time_of_writing_is_left_as_it_is(
     report = await desk.apply(planned)
     assert (report.changes["students"], report.skipped["students"]) == ({"create": 1}, {"create": 1})
     assert accounts.rows["students", "s1"] == {"given_name": "SOMEBODY"}
+
+
+class Renamed(Accounts):
+    """Accounts that can go by other ids. What it has done stays done, whatever becomes of our transaction."""
+
+    async def rename(self, connection: AsyncConnection, kind: Kind, names: Mapping[str, str]) -> Collection[str]:
+        for former, new in names.items():
+            if (kind, former) in self.rows:
+                self.rows[kind, new] = self.rows.pop((kind, former))
+        for (other, _), row in self.rows.items():
+            if other == "enrollments" and kind == "students":
+                row["user"] = names.get(row["user"], row["user"])
+        return ()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_accounts_elsewhere_go_by_other_ids_where_they_can(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    accounts = desk.target = Renamed()
+    desk.sis.offer(students=KindCapabilities(offered=True, leaving="absence", former_ids=("legacy",)))
+    desk.sis.put("students", student("s1"))
+    desk.sis.put("sections", section("x"))
+    desk.sis.put("enrollments", enrollment("e1"))
+    await desk.sync()
+    desk.sis.put("students", student("n1", ids={"legacy": "s1"}))
+    desk.sis.put("enrollments", enrollment("e1", user="n1"))
+    if killed:
+        with monkeypatch.context() as patched:
+            patched.setattr("sis_connect.roster.succession.renaming", dying)
+            with pytest.raises(Killed):
+                await desk.sync()
+        assert await desk.ask("SELECT sis_id FROM sis_student_mapping") == [("s1",)]
+    report = await desk.sync()
+    assert (report.status, report.changes["students"]) == ("succeeded", {"update": 1, "unchanged": 0})
+    assert report.changes["enrollments"] == {"unchanged": 1}
+    assert accounts.made == len(accounts.rows) == 4
+    assert accounts.rows["enrollments", "e1"]["user"] == "n1"
+    assert await desk.ask("SELECT sis_id FROM sis_student_mapping") == [("n1",)]
+
+
+def dying(*_: object) -> None:
+    raise Killed

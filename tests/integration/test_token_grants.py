@@ -18,11 +18,12 @@ from manual_clock import ManualClock
 from oauth_server import CLIENT_ID, CLIENT_SECRET, OAuthServer, oauth_server
 from raw_server import Answer, Heard, RawServer, answer, json_answer, reset, serving
 from sis_connect.clock import SystemClock
-from sis_connect.connection import open_provider, own_settings
+from sis_connect.connection import open_provider
 from sis_connect.errors import ConfigurationError, NetworkError, RateLimited, RequestTimedOut, SISError, UnexpectedResponse
 from sis_connect.oauth.answers import ClientRefused
 from sis_connect.oauth.wiring import Tokens, oauth_client, revocation_url, token_source
 from sis_connect.provider import ProviderInfo
+from sis_connect.provider_settings import own_settings
 from sis_connect.settings import SISProviderConfig, validated
 from sis_connect.tokens.token import AccessToken, GrantBroken, RefreshToken, StoredToken
 from sis_connect.transport.rate_limit import Limiter, MemoryWindowLog, Taken, unlimited
@@ -332,6 +333,7 @@ async def test_a_provider_that_is_closed_waits_for_what_is_left_of_its_token_req
     async with serving(sis) as server:
         limiter = Limiter(10, 60, log=log, smooth=False)
         async with open_provider(ANY_GRANT, config_for(server, max_attempts=1), limiter=limiter) as opened:
+            assert opened.transport is not None
             reading = asyncio.create_task(opened.transport.get_json("/schools"))
             await has_token.wait()
             reading.cancel()

@@ -237,7 +237,8 @@ async def test_a_host_without_a_name_a_closed_port_and_a_wrong_certificate_are_t
 
     plain = await asyncio.start_server(no_tls, "127.0.0.1", 0)
     insecure = await error(f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}")
-    assert "No secure connection" in insecure.message
+    assert insecure.message.endswith("but not by TLS.")
+    assert not insecure.retryable
     plain.close()
 
 

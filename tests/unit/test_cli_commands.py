@@ -38,6 +38,7 @@ REPORT: dict[str, Any] = {
     "quarantined": 0,
     "holds": [],
     "incomplete": [],
+    "read": {"changes": 0, "whole": 7, "full_due": None},
     "error": None,
 }
 KEYS = list(REPORT)
@@ -58,7 +59,7 @@ class Service:
     """Stands in for the service: answers as told and remembers what it was asked."""
 
     asked: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
-    answers: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=lambda: {"stored_settings": {}})
     opened: list[Invocation] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -268,7 +269,10 @@ def test_holds_are_listed_and_decided(service: Service, run: Run) -> None:
     assert "h-1  withdrawals  withdraw students" in run("holds")[1]
     assert json.loads(run("holds", "--json")[1]) == {"items": [hold]}
     assert run("approve", "h-1")[0] == 0
-    assert "Rejected h-1" in run("reject", "h-1")[1]
+    assert "Rejected h-1. These changes do not come back" in run("reject", "h-1")[1]
+    service.answers["reject"] = Told(hold | {"guard": "strict"})
+    assert "The next sync proposes them again." in run("reject", "h-1")[1]
+    service.answers["reject"] = Told(hold | {"state": "rejected"})
     assert json.loads(run("reject", "h-1", "--json")[1])["state"] == "rejected"
     service.answers["holds"] = []
     assert run("holds")[1] == "Nothing is held.\n"
@@ -321,6 +325,16 @@ def test_a_secret_may_come_from_the_environment(service: Service, run: Run, monk
     secret = added(service).client_secret
     assert secret is not None
     assert secret.get_secret_value() == "hunter2"
+
+
+def test_what_is_not_said_stays_as_it_is_stored(service: Service, run: Run) -> None:
+    stored = {"provider": "acme", "base_url": "https://sis.example.org", "rate_limit": "9/60", "options": {"a": "b"}}
+    service.answers |= {"create_integration": Told({"name": "lincoln"}), "stored_settings": stored}
+    assert run("add", "lincoln", "--set", "page_size=50")[0] == 0
+    config = added(service)
+    assert (config.base_url, config.rate_limit, config.page_size, config.options) == (
+        "https://sis.example.org", (9, 60.0), 50, {"a": "b"},
+    )  # fmt: skip
 
 
 def test_districts_are_added_from_a_file(service: Service, run: Run, tmp_path: Path) -> None:

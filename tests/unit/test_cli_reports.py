@@ -26,6 +26,7 @@ REPORT: dict[str, Any] = {
     "quarantined": 0,
     "holds": [],
     "incomplete": [],
+    "read": {"changes": 0, "whole": 7, "full_due": None},
     "error": None,
 }
 HOLD: dict[str, Any] = {
@@ -58,9 +59,20 @@ def test_reasons_are_told_the_most_frequent_first() -> None:
     assert "staff" not in text
 
 
+def test_a_read_of_changes_says_so_and_when_everything_is_read_again() -> None:
+    read = {"changes": 5, "whole": 2, "full_due": "2026-11-24T02:10:30+00:00"}
+    text = describe(REPORT | {"read": read})
+    assert "\nOnly what has changed was read (5 of 7 lists); everything is read again from 2026-11-24 02:10 UTC on." in text
+
+
 def test_an_apply_has_read_nothing_and_says_nothing_of_reading() -> None:
     text = describe(REPORT | {"records": {}, "changes": {"students": {"create": 34}}})
     assert "created\nstudents       34" in text
+
+
+def test_a_plan_without_changes_is_not_to_be_applied() -> None:
+    plan = {key: value for key, value in REPORT.items() if key != "operation"} | {"plan": "p-9", "holds": []}
+    assert describe(plan | {"changes": {"students": {"unchanged": 9}}}).endswith("There is nothing to apply.")
 
 
 def test_a_plan_speaks_of_what_is_to_come_and_how_to_make_it_so() -> None:

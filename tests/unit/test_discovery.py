@@ -121,3 +121,11 @@ def test_a_part_that_is_not_there_is_the_plugins_fault(target: str) -> None:
 
 def test_the_plugins_of_this_environment_are_all_usable() -> None:
     assert discover().refused == []
+
+
+def test_a_name_that_is_nearly_right_is_recognised() -> None:
+    registry = Registry()
+    registry.add(info(name="lakeside"), distribution="sis-connect-lakeside", version="1")
+    with pytest.raises(ConfigurationError) as caught:
+        registry.info("lakesid")
+    assert caught.value.remedy == "Did you mean lakeside?"

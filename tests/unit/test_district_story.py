@@ -144,6 +144,16 @@ def test_the_parts_of_a_year_follow_each_other_without_a_gap(portion: int) -> No
     assert all(former[1] == later[0] for former, later in pairwise(parts))
 
 
+@pytest.mark.parametrize("school_year", [2027, 2028, 2035])
+def test_quarters_are_halves_of_the_semesters(school_year: int) -> None:
+    year = SchoolYear(school_year)
+    quarters, semesters = year.parts(4), year.parts(2)
+    for place, (start, end) in enumerate(semesters):
+        first, second = quarters[2 * place : 2 * place + 2]
+        assert (first[0], first[1], second[1]) == (start, second[0], end)
+        assert 0 <= (second[1] - second[0]).days - (first[1] - first[0]).days <= 1
+
+
 # Day by day
 
 

@@ -60,6 +60,26 @@ def test_one_human_at_two_schools_is_one_record() -> None:
     }
 
 
+def test_parts_add_fields_and_have_no_say_in_the_status() -> None:
+    record = {"given_name": "Ida", "family_name": "Roe", "status": "inactive", "emails": [], "ids": {"badge": "65"}, "custom": {}}
+    parts: list[dict[str, object]] = [
+        {"birth_date": "1990-01-02", "status": "active", "ids": {"badge": "66", "person": "9"}},
+        {"given_name": "Eda", "emails": [{"address": "ida@example.org"}], "custom": {"bus": "7"}},
+    ]
+    expected = {
+        "given_name": "Ida",
+        "family_name": "Roe",
+        "status": "inactive",
+        "birth_date": "1990-01-02",
+        "emails": [{"address": "ida@example.org"}],
+        "ids": {"badge": ["65", "66"], "person": "9"},
+        "custom": {"bus": "7"},
+    }
+    for order in itertools.permutations(parts):
+        assert combine([record], list(order)) == expected
+    assert "status" not in combine([{"given_name": "Ida"}], parts)
+
+
 texts = st.one_of(st.none(), st.sampled_from("abc"))
 parts = st.fixed_dictionaries(
     {},

@@ -284,3 +284,34 @@ def test_a_single_page_has_no_second() -> None:
     step = SinglePage().start(10)
     assert step.params == {}
     assert SinglePage().after(step, seen([1, 2], total=99)) is None
+
+
+@pytest.mark.parametrize("name", ["cursor", "paging.cursor"])
+def test_a_cursor_may_stand_in_the_link_under_another_name_than_the_one_it_is_asked_by(name: str) -> None:
+    paging = CursorPaging(cursor_param="paging.cursor", size_param="paging.limit", link_param="cursor")
+    step = paging.after(paging.start(100), seen([1], link=f"https://elsewhere.example.org/v1?{name}=abc"))
+    assert step is not None
+    assert step.params == {"paging.cursor": "abc", "paging.limit": "100"}
+    assert paging.after(step, seen([2])) is None
+
+
+def test_a_link_that_names_no_cursor_leads_nowhere() -> None:
+    paging = CursorPaging(cursor_param="paging.cursor", link_param="cursor")
+    with pytest.raises(UnexpectedResponse, match="without saying which"):
+        paging.after(paging.start(100), seen([1], link="/v1?page=2"))
+
+
+def test_an_offset_may_count_from_one() -> None:
+    paging = OffsetPaging(first=1)
+    step = paging.start(10)
+    following = paging.after(step, seen(list(range(10)), total=15))
+    assert following is not None
+    assert [step.params["offset"], following.params["offset"]] == ["1", "11"]
+
+
+def test_a_stream_led_by_links_resumes_at_the_link() -> None:
+    paging = OffsetPaging()
+    led = paging.after(paging.start(2), seen([1, 2], link="/students?token=two"))
+    assert led is not None
+    assert led.params == {"token": "two"}
+    assert paging.start(None, led.cursor).params == {"token": "two"}

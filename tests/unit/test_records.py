@@ -23,7 +23,9 @@ from sis_connect.records import (
     Student,
     clean_text,
     derive_id,
+    is_whole,
     on_request,
+    part,
     sensitivity,
 )
 
@@ -171,3 +173,48 @@ def test_dates_are_half_open_and_an_open_end_is_none() -> None:
 
 def test_a_school_needs_a_name_only() -> None:
     assert School(sis_id="3", name="Anytown Middle").grades == ()
+
+
+def test_a_part_holds_what_it_was_given_and_nothing_else() -> None:
+    it = part(Student, sis_id=" 2156 ", birth_date="2013-04-09", gender="", emails=[{"address": "riley@example.org"}])
+    assert isinstance(it, Student)
+    assert it.model_fields_set == {"sis_id", "birth_date", "gender", "emails"}
+    assert it.model_dump(mode="json", exclude_unset=True) == {
+        "sis_id": "2156",
+        "birth_date": "2013-04-09",
+        "gender": None,
+        "emails": [{"address": "riley@example.org"}],
+    }
+    assert (it.kind, repr(it), is_whole(it)) == ("students", "<Student: 4 fields>", False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"birth_date": "the ninth of April"}, "birth_date"),
+        ({"given_name": ""}, "given_name"),
+        ({"given_name": None}, "given_name"),
+        ({"shoe_size": 38}, "shoe_size"),
+        ({"emails": [{"type": "work"}]}, "emails"),
+    ],
+    ids=["no date", "an empty name", "no name", "no field", "no address"],
+)
+def test_a_part_is_validated_like_a_record(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        part(Student, sis_id="2156", **fields)
+    assert [fault["loc"][0] for fault in caught.value.errors()] == [field]
+    with pytest.raises(ValidationError, match="is empty"):
+        part(Student, sis_id="")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_may_come_in_parts(kind: Kind) -> None:
+    it = part(RECORDS[kind], sis_id="1", status="tobedeleted")
+    assert not is_whole(it)
+    assert it.model_dump(exclude_unset=True) == {"sis_id": "1", "status": "tobedeleted"}
+
+
+def test_a_record_is_whole_with_its_required_fields() -> None:
+    assert is_whole(student())
+    assert is_whole(School(sis_id="3", name="Anytown Middle"))
+    assert is_whole(part(School, sis_id="3", name="Anytown Middle"))

@@ -20,6 +20,7 @@ from sis_connect.errors import (
     SISError,
     UnexpectedResponse,
 )
+from sis_connect.oauth.signing import BasicSignature
 from sis_connect.transport.retry import Budget, Tries, parse_retry_after, retrying
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -121,22 +122,25 @@ async def test_what_remains_of_the_budget_runs_on_after_the_queue() -> None:
         await queue_then_hang()
 
 
+OLD, NEW = BasicSignature("district", SecretStr("old")), BasicSignature("district", SecretStr("new"))
+
+
 async def test_a_refused_token_is_replaced_once_and_at_once() -> None:
     tries = Tries(at_most=1)
     tries.begin()
     refused = AuthenticationError("401")
-    tries.refused(SecretStr("old"), refused)
+    tries.refused(OLD, refused)
     assert tries.worth_repeating(refused)
     assert (refused.retry_after, tries.limit) == (0, 2)
     tries.begin()
-    tries.refused(SecretStr("new"), again := AuthenticationError("401"))
+    tries.refused(NEW, again := AuthenticationError("401"))
     assert not tries.worth_repeating(again)
 
 
 def test_a_failure_to_get_another_token_is_an_ordinary_failure() -> None:
     tries = Tries(at_most=1)
     tries.begin()
-    tries.refused(SecretStr("old"), AuthenticationError("401"))
+    tries.refused(OLD, AuthenticationError("401"))
     tries.begin()
     assert not tries.worth_repeating(NetworkError("the token URL is down"))
 

@@ -156,10 +156,12 @@ Done. The roster is in {DATABASE}; delete the folder {FOLDER} when you have seen
   sis-connect operations
   sis-connect export {NAME} students --format csv
 
-To go on, start the SIS again, one more school day later, and leave it running in another terminal:
+To go on, start the SIS again, one more school day later, and leave it running in another terminal. The date that it prints is the
+school date for you, too:
 
   {serve}
 
+  export SIS_CONNECT_TODAY=…
   sis-connect doctor {NAME}
   sis-connect plan {NAME}
   sis-connect sync {NAME}"""

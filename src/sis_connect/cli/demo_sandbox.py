@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from sis_connect.errors import MissingExtra, ProviderError
 
@@ -62,7 +63,7 @@ class DemoSandbox:
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self.told["base_url"].rpartition(":")[2])
+        return urlsplit(str(self.told["base_url"])).port or 0
 
 
 def serve(provider: str, students: int, seed: int) -> None:

@@ -45,4 +45,5 @@ async def reject(context: typer.Context, hold: HoldId, as_json: AsJson = False) 
     if as_json:
         print_json(refused)
     else:
-        say(f"Rejected {refused['id']}. These changes do not come back until the SIS says something else.")
+        for_good = "These changes do not come back until the SIS says something else."
+        say(f"Rejected {refused['id']}. {'The next sync proposes them again.' if refused.get('guard') == 'strict' else for_good}")

@@ -47,7 +47,9 @@ async def add(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="What to call this integration.")] = None,
     provider: Annotated[str | None, typer.Option(help="The provider of its SIS; see `providers`.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="The address of the SIS, such as https://sis.example.org.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="The address of the SIS, such as https://sis.example.org; for exports file:///…")
+    ] = None,
     token_url: Annotated[str | None, typer.Option(help="Where tokens come from, if not from the base URL.")] = None,
     client_id: Annotated[str | None, typer.Option(help="The client id that the district gave out.")] = None,
     client_secret_file: Annotated[
@@ -65,7 +67,7 @@ async def add(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Connect a district, or change its settings."""
+    """Connect a district, or change some of its settings."""
     from sis_connect.settings import SECRET_KEYS, SISConfigManager
 
     invocation = invocation_of(context)
@@ -78,7 +80,11 @@ async def add(
         )
     if source is None and name is not None:
         given |= secrets({"client_secret": client_secret_file, "password": password_file})
-        configs = {name: SISConfigManager().resolve(name, {}, given, origin="the arguments of `add`")}
+        async with invocation.service() as service:
+            before = await service.stored_settings(name)
+        if before.get("provider") != given.get("provider", before.get("provider")):
+            before = {}  # another SIS: nothing of what was said of the old one holds
+        configs = {name: SISConfigManager().resolve(name, before, given, origin="the arguments of `add`")}
     elif given or client_secret_file is not None or password_file is not None:
         raise typer.BadParameter("Give either a NAME with its settings or a file that has them.")
     else:

@@ -50,6 +50,7 @@ def failed_report(error: SISError, arguments: Mapping[str, Any], *, key: str = "
         "quarantined": 0,
         "holds": [],
         "incomplete": [],
+        "read": {"changes": 0, "whole": 0, "full_due": None},
         "error": error.as_dict(),
     }
 
@@ -65,6 +66,7 @@ def describe(report: Mapping[str, Any], *, next_step: bool = True) -> str:
     blocks = [
         _headline(report, planned),
         _counts(report, planned),
+        _changes_only(report),
         _reasons(report),
         _held(report),
         _incomplete(report),
@@ -103,6 +105,15 @@ def _counts(report: Mapping[str, Any], planned: bool) -> str:
         rows.append([kind.replace("_", " "), *([number(records.get(kind))] if records else []), *counts])
     note = f"\n(This SIS does not offer {', '.join(lacking)}.)" if lacking else ""
     return table(["", *headings], rows, right=headings) + note
+
+
+def _changes_only(report: Mapping[str, Any]) -> str:
+    read = report["read"]
+    if not read["changes"]:
+        return ""
+    lists = counted(read["changes"] + read["whole"], "list")
+    due = f"; everything is read again from {str(read['full_due'])[:16].replace('T', ' ')} UTC on" if read["full_due"] else ""
+    return f"Only what has changed was read ({read['changes']:,} of {lists}){due}."
 
 
 def _reasons(report: Mapping[str, Any]) -> str:
@@ -181,6 +192,8 @@ def _next_step(report: Mapping[str, Any], planned: bool) -> str:
     if report["status"] == "failed":
         return ""
     if planned:
+        if not any(action in TO_DO for counts in report["changes"].values() for action in counts) and not report["holds"]:
+            return "There is nothing to apply."
         return f"Apply it with: sis-connect apply {report['plan']}"
     if report["holds"]:
         return "Look at them with `sis-connect holds`, then `sis-connect approve ID` or `sis-connect reject ID`."

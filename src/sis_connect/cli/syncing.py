@@ -27,12 +27,23 @@ def known_kinds(names: list[str] | None) -> list[str] | None:
     return names
 
 
+def no_blank(sis_id: str | None) -> str | None:
+    """An id that was given is one: a blank, such as of a variable that is not set, must not mean the whole district."""
+    if sis_id is not None and not sis_id.strip():
+        raise typer.BadParameter("This id is blank. Leave the option out to read the whole district.")
+    return sis_id
+
+
 Kinds = Annotated[
     list[str] | None,
     typer.Option("--kind", metavar="KIND", callback=known_kinds, help="Only this kind of record; may be given again."),
 ]
-School = Annotated[str | None, typer.Option("--school", metavar="ID", help="Only this school, by its id in the SIS.")]
-Student = Annotated[str | None, typer.Option("--student", metavar="ID", help="Only this student, by their id in the SIS.")]
+School = Annotated[
+    str | None, typer.Option("--school", metavar="ID", callback=no_blank, help="Only this school, by its id in the SIS.")
+]
+Student = Annotated[
+    str | None, typer.Option("--student", metavar="ID", callback=no_blank, help="Only this student, by their id in the SIS.")
+]
 Full = Annotated[bool, typer.Option("--full", help="Read everything again, whatever is known of it.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Where one guard holds something, hold everything.")]
 

@@ -16,6 +16,9 @@ ClientAuthentication = Literal["basic", "basic_form_encoded", "body", "query", "
 #: How a token is asked for: the grant as a form in the body of a POST, in the query of a POST, or in the query of a GET.
 TokenMethod = Literal["POST", "POST_QUERY", "GET"]
 
+#: How a request is signed where there is no token (RFC 5849; the second is as common as the first, and not in the standard).
+SignatureMethod = Literal["HMAC-SHA1", "HMAC-SHA256"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthClient:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.clock import Clock
+from sis_connect.records import on_request
 from sis_connect.roster.cases import Case, decode, encode, load
 from sis_connect.roster.documents import Values, flatten, nest
 from sis_connect.roster.merge import Action
@@ -173,7 +174,7 @@ class Applier:
         for row in rows:
             case, changes = cases[row.sis_id], decode(row.after or "{}")
             base_sis = row.document or (case.mapping.base_sis if case.mapping is not None else "{}")
-            base_local = self._base_local(row, case, changes, outcomes.get(row.sis_id))
+            base_local = self._base_local(kind, row, case, changes, outcomes.get(row.sis_id))
             if case.row is not None and _told(base_local) == _stands(case.row.document, changes, outcomes.get(row.sis_id)):
                 agreed.append(row.sis_id)
             local_id = case.row.local_id if case.row else None
@@ -188,7 +189,7 @@ class Applier:
         await write_many(connection, mappings[kind].name, MAPPED, remembered, conflict=REMEMBER)
         await self.target.settle(connection, kind, agreed)
 
-    def _base_local(self, row: Planned, case: Case, changes: Values, outcome: Outcome | None) -> Values:
+    def _base_local(self, kind: Kind, row: Planned, case: Case, changes: Values, outcome: Outcome | None) -> Values:
         """What the target reads back after our last write: our writes over what it was, field by field.
 
         A field that both sides agree on counts as written, too: from here on, a difference is somebody's edit. What the target
@@ -201,7 +202,12 @@ class Applier:
         mine = flatten(case.row.document) if case.row is not None else {}
         theirs = flatten(case.source.document) if case.source is not None and row.document else {}
         agreed = {name: value for name, value in theirs.items() if name in mine and mine[name] == value}
-        return nest({**base, **agreed, **changes})
+        local = nest({**base, **agreed, **changes})
+        if row.document is None:
+            return local
+        # What is remembered is what was asked for, not what may still be staged (promise P7).
+        forgotten = on_request(kind) - decode(row.document).keys()
+        return {name: value for name, value in local.items() if name not in forgotten}
 
     async def _close(
         self, connection: AsyncConnection, kind: Kind, rows: Sequence[Planned], moved: set[str], *, held: bool

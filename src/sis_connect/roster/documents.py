@@ -10,6 +10,7 @@ from typing import Any
 Values = Mapping[str, Any]
 
 _NESTED = ("ids", "custom")
+_STATUS = ("status", "status_reason")
 _ENDS = {"school_enrollments": ("entry_date", "exit_date"), "enrollments": ("begin_date", "end_date")}
 
 
@@ -39,24 +40,38 @@ def is_blank(value: Any) -> bool:
     return value is None or value == [] or value == {}
 
 
-def combine(parts: Sequence[Values]) -> Values:
+def combine(
+    rows: Sequence[Values], parts: Sequence[Values] = (), *, years: Sequence[int] = (), part_years: Sequence[int] = ()
+) -> Values:
     """One record from what several source rows say of it, in whatever order they came.
 
-    Lists are united, an identifier that differs keeps all its values, and somebody active anywhere is active.
+    Lists are united, an identifier that differs keeps all its values, and somebody active anywhere is active. `parts` are of rows
+    that do not bring the record: they add their fields, and have no say in its status. Where single values differ, that of the
+    latest of the school `years` counts.
     """
-    if len(parts) == 1:
-        return parts[0]
+    if len(rows) == 1 and not parts:
+        return rows[0]
     combined: dict[str, Any] = {}
-    for part in sorted(map(flatten, parts), key=lambda part: json.dumps(part, sort_keys=True)):
-        for name, value in part.items():
+    for row in (*_in_order(rows, years), *map(_without_status, _in_order(parts, part_years))):
+        for name, value in row.items():
             known = combined.get(name)
             if known is None:
                 combined[name] = value
             elif isinstance(known, list) or isinstance(value, list) or name.startswith("ids."):
                 combined[name] = _united(known, value)
-    if any(part.get("status", "active") == "active" for part in parts):
+    if len(rows) > 1 and any(row.get("status", "active") == "active" for row in rows):
         combined["status"], combined["status_reason"] = "active", None
     return nest(combined)
+
+
+def _in_order(rows: Sequence[Values], years: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows, those of later years first."""
+    dated = zip(years or [0] * len(rows), map(flatten, rows), strict=True)
+    return [row for _, row in sorted(dated, key=lambda it: (-it[0], json.dumps(it[1], sort_keys=True)))]
+
+
+def _without_status(part: Values) -> Values:
+    return {name: value for name, value in part.items() if name not in _STATUS}
 
 
 def _united(known: Any, value: Any) -> Any:

@@ -13,6 +13,7 @@ class StreamRead:
     """What has been observed of one stream in this pull.
 
     `nameless` counts rows that cannot even be told apart by their keys, where some that are known did not come: perhaps the same.
+    `ways` says of its pages whether they listed changes only.
     """
 
     endpoint: str
@@ -22,6 +23,7 @@ class StreamRead:
     distinct: int = 0
     nameless: int = 0
     totals: set[int] = field(default_factory=set)
+    ways: set[bool] = field(default_factory=set)
     last_received: int = 0
     last_declared_size: int | None = None
     pointed_on: bool = False
@@ -36,6 +38,7 @@ class StreamRead:
             return
         self.pages += 1
         self.received += page.received
+        self.ways.add(page.changes_only)
         if page.total is not None:
             self.totals.add(page.total)
         self.last_received = page.received
@@ -59,6 +62,8 @@ def judge(read: StreamRead) -> Verdict:
         return Verdict(False, f"broke off: {read.error.message}")
     if not read.ended:
         return Verdict(False, "did not come to its end")
+    if len(read.ways) > 1:
+        return Verdict(False, "some of its pages listed everything, others changes only")
     if read.nameless:
         return Verdict(False, f"{read.nameless} rows came whose keys cannot be read")
     if len(read.totals) > 1:

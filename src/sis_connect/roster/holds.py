@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from sqlalchemy import Row, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sis_connect import audit
 from sis_connect.capabilities import KINDS, Capabilities, Kind
-from sis_connect.errors import ConfigurationError
+from sis_connect.errors import ConfigurationError, ConflictError
 from sis_connect.records import RECORDS
 from sis_connect.roster.guard import Counts, Population, Trip, condition
 from sis_connect.roster.snapshot import StreamResult
 from sis_connect.store.sql import Store, run_many
 from sis_connect.store.tables import hold as table
-from sis_connect.store.tables import mappings
+from sis_connect.store.tables import mappings, plan_row
 
+#: Those of some records that a plan changes.
+_PLANNED = (
+    "SELECT sis_id, action FROM sis_plan_row WHERE plan = ? AND kind = ? AND action <> 'unchanged' "
+    "AND sis_id IN (SELECT value FROM json_each(?))"
+)
+#: What a strict run holds beside what a guard does.
+EVERYTHING = "everything"
 #: A hold that nobody decides about is renewed by each sync; without one it expires.
 EXPIRES_AFTER = timedelta(days=14)
 
@@ -88,40 +98,146 @@ async def raise_holds(
     *,
     now: datetime,
     owner: str,
-    judged: Collection[str],
+    judged: Collection[str] | None,
+    strict: bool = False,
 ) -> list[Hold]:
     """Write down what the guards hold, renew what was held before, and mark the plan's rows. Returns all open holds.
 
-    A hold on one of the kinds `judged`, those that the run saw whole, lapses where its guard is content by now.
+    A hold on one of the kinds `judged`, those that the run saw whole, lapses where its guard is content by now. One on another
+    kind keeps what still waits of what it held. A narrow run judges nothing. With `strict`, all that no guard holds is held,
+    too, where one holds something.
     """
+    narrow, judged = judged is None, judged or ()
     open_before = {(row.guard, row.kind, row.scope): row for row in await _open(connection, integration_id)}
-    holds = []
-    for trip in trips:
-        before = open_before.pop((trip.guard, trip.kind, trip.scope), None)
+    stricter = open_before.pop(("strict", EVERYTHING, "district"), None)
+
+    async def write_down(before: Row[Any] | None, **values: Any) -> str:
         hold_id = before.id if before is not None else uuid.uuid4().hex[:12]
-        values = {
-            "plan": plan,
-            "count": trip.count,
-            "of": trip.of,
-            "limit": trip.limit,
-            "expires_at": (now + EXPIRES_AFTER).isoformat(),
-        }
+        values |= {"plan": plan, "expires_at": (now + EXPIRES_AFTER).isoformat()}
         if before is not None:
             await connection.execute(update(table).where(table.c.id == hold_id).values(**values))
         else:
-            values |= {"id": hold_id, "integration_id": integration_id, "guard": trip.guard, "kind": trip.kind}
-            values |= {"action": trip.action, "scope": trip.scope, "state": "open", "owner": owner, "created_at": now.isoformat()}
-            await connection.execute(insert(table).values(**values))
+            values |= {"id": hold_id, "integration_id": integration_id, "state": "open", "owner": owner}
+            await connection.execute(insert(table).values(**values, created_at=now.isoformat()))
+        return hold_id
+
+    renewed = [(trip, open_before.pop((trip.guard, trip.kind, trip.scope), None)) for trip in trips]
+    unseen = [before for trip, before in renewed if before is not None and trip.kind not in judged]
+    carried = await _carry_over(connection, unseen, plan, trips)
+    for trip, before in renewed:
+        values = {name: getattr(trip, name) for name in ("guard", "kind", "action", "scope", "count", "of", "limit")}
+        if before in unseen:
+            values |= {"count": trip.count + carried[trip], "of": max(trip.of, before.of)}
+        hold_id = await write_down(before, **values)
         where, bound = condition(trip)
         mark = f"UPDATE sis_plan_row SET hold_id = :hold, state = 'held' WHERE plan = :plan AND hold_id IS NULL AND {where}"
         await connection.execute(text(mark), {"hold": hold_id, "plan": plan, **bound})
-        holds.append(hold_id)
-    for row in [row for row in open_before.values() if row.kind in judged]:
-        # What it held is no longer proposed, or no longer too much.
-        await connection.execute(update(table).where(table.c.id == row.id).values(state="lapsed", decided_at=now.isoformat()))
-    if holds:
+    lapsed = [row.id for row in open_before.values() if row.kind in judged]  # no longer proposed, or no longer too much
+    if trips:
         await _hold_dependents(connection, plan)
+    if strict and (trips or len(open_before) > len(lapsed)):
+        changes = "FROM sis_plan_row WHERE plan = :plan AND action <> 'unchanged'"
+        number = text(f"SELECT COUNT(*) AS of, COALESCE(SUM(hold_id IS NULL), 0) AS rest {changes}")
+        found = (await connection.execute(number, {"plan": plan})).one()
+        if found.rest:
+            shown = {"guard": "strict", "kind": EVERYTHING, "action": "change", "scope": "district", "limit": "1"}
+            hold_id = await write_down(stricter, **shown, count=found.rest, of=found.of)
+            rest = "UPDATE sis_plan_row SET state = 'held', hold_id = :hold WHERE plan = :plan AND state = 'planned'"
+            await connection.execute(text(rest), {"hold": hold_id, "plan": plan})
+            stricter = None
+    if stricter is not None and not narrow:
+        lapsed.append(stricter.id)
+    await connection.execute(update(table).where(table.c.id.in_(lapsed)).values(state="lapsed", decided_at=now.isoformat()))
     return [from_row(row) for row in await _open(connection, integration_id)]
+
+
+async def _carry_over(
+    connection: AsyncConnection, unseen: Sequence[Row[Any]], plan: int, trips: Sequence[Trip]
+) -> Mapping[Trip, int]:
+    """Hold on to what was held of earlier plans, as far as it still waits and this plan does not speak of it.
+
+    Returns how many of them each guard counts.
+    """
+    names = ", ".join(column.name for column in plan_row.columns if column.name != "plan")
+    copy = text(
+        f"INSERT INTO sis_plan_row (plan, {names}) SELECT :plan, {names} FROM sis_plan_row r WHERE r.plan = :before "
+        "AND r.hold_id = :hold AND r.state = 'held' AND EXISTS (SELECT 1 FROM sis_candidate c WHERE "
+        "c.integration_id = :i AND c.kind = r.kind AND c.sis_id = r.sis_id) ON CONFLICT (plan, kind, sis_id) DO NOTHING"
+    )
+    for row in unseen:
+        await connection.execute(copy, {"plan": plan, "before": row.plan, "hold": row.id, "i": row.integration_id})
+    counts = {}
+    for trip in trips if unseen else ():
+        where, bound = condition(trip)
+        count = f"SELECT COUNT(*) FROM sis_plan_row WHERE plan = :plan AND hold_id IS NOT NULL AND action = :does AND {where}"
+        counts[trip] = int((await connection.execute(text(count), {"plan": plan, "does": trip.action, **bound})).scalar_one())
+    return counts
+
+
+async def decide_hold(
+    connection: AsyncConnection,
+    hold: Hold,
+    state: Literal["approved", "rejected"],
+    actor: str,
+    *,
+    now: datetime,
+    integration: str,
+) -> None:
+    """Write down what a person decided. Raises `ConflictError` for a hold that is not open any more."""
+    decide = text(
+        "UPDATE sis_hold SET state = :s, decided_by = :a, decided_at = :t WHERE id = :h AND state = 'open' AND expires_at > :t"
+    )
+    result = await connection.execute(decide, {"s": state, "a": actor, "t": now.isoformat(), "h": hold.id})
+    if not result.rowcount:
+        raise ConflictError(
+            f"The hold {hold.id} is not open any more: it was decided, has lapsed or has expired.",
+            remedy="See `sis-connect holds`; a sync renews what is still too much.",
+            retryable=False,
+        )
+    if hold.guard == "quarantine":
+        known = text("UPDATE sis_quarantine SET acknowledged = 1 WHERE integration_id = :i AND kind = :k")
+        await connection.execute(known, {"i": hold.integration_id, "k": hold.kind})
+    if state == "rejected" and hold.guard != "strict":
+        await _refuse(connection, hold, actor, now)
+    detail = {"hold": hold.id, "guard": hold.guard, "kind": hold.kind, "count": hold.count}
+    await audit.record(connection, at=now, actor=actor, action=f"hold.{state}", integration=integration, detail=detail)
+
+
+async def _refuse(connection: AsyncConnection, hold: Hold, actor: str, now: datetime) -> None:
+    """Remember what a guard held as refused. What depends on something refused is refused for as long as that is."""
+    values = {"i": hold.integration_id, "p": hold.plan, "h": hold.id, "actor": actor, "at": now.isoformat()}
+    refuse = (
+        "INSERT INTO sis_rejection (integration_id, kind, sis_id, source, actor, at) SELECT :i, kind, sis_id, source, :actor, "
+        ":at FROM sis_plan_row WHERE plan = :p AND hold_id = :h ON CONFLICT (integration_id, kind, sis_id) DO UPDATE SET "
+        "source = excluded.source, owner_kind = NULL, owner_id = NULL"
+    )
+    await connection.execute(text(refuse), values)
+    for kind, name, owner, action, theirs in _dependences():
+        owners = (
+            "SELECT o.sis_id FROM sis_plan_row d JOIN sis_plan_row o ON o.plan = d.plan AND o.kind = :owner "
+            f"AND o.sis_id = json_extract(d.document, '$.{name}') AND o.action = '{action}' JOIN sis_rejection r "
+            "ON r.integration_id = :i AND r.kind = o.kind AND r.sis_id = o.sis_id WHERE d.plan = :p AND d.kind = :kind "
+            f"AND d.sis_id = sis_rejection.sis_id AND d.action IN ('{theirs}')"
+        )
+        link = (
+            f"UPDATE sis_rejection SET owner_kind = :owner, owner_id = ({owners}) WHERE integration_id = :i AND kind = :kind "
+            f"AND owner_id IS NULL AND EXISTS ({owners})"
+        )
+        await connection.execute(text(link), {"i": hold.integration_id, "p": hold.plan, "kind": kind, "owner": owner})
+
+
+async def release_dependents(connection: AsyncConnection, integration_id: int) -> None:
+    """Look again at what was refused with an owner that is not refused any more."""
+    alone = (
+        "FROM sis_rejection WHERE integration_id = :i AND owner_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sis_rejection o "
+        "WHERE o.integration_id = :i AND o.kind = sis_rejection.owner_kind AND o.sis_id = sis_rejection.owner_id)"
+    )
+    look = (
+        f"INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT integration_id, kind, sis_id, 'refused' {alone} "
+        "ON CONFLICT (integration_id, kind, sis_id) DO NOTHING"
+    )
+    for statement in (look, f"DELETE {alone}"):
+        await connection.execute(text(statement), {"i": integration_id})
 
 
 async def _open(connection: AsyncConnection, integration_id: int) -> Sequence[Row[Any]]:
@@ -131,30 +247,41 @@ async def _open(connection: AsyncConnection, integration_id: int) -> Sequence[Ro
 
 async def _hold_dependents(connection: AsyncConnection, plan: int) -> None:
     """Hold with a change what depends on it: a new record that needs a held one, an end that goes with a held end."""
+    for kind, name, owner, action, theirs in _dependences():
+        held = (
+            "SELECT o.hold_id FROM sis_plan_row o WHERE o.plan = sis_plan_row.plan AND o.kind = :owner "
+            f"AND o.action = '{action}' AND o.hold_id IS NOT NULL AND o.sis_id = json_extract(sis_plan_row.document, '$.{name}')"
+        )
+        mark = (
+            f"UPDATE sis_plan_row SET state = 'held', hold_id = ({held}) WHERE plan = :plan AND kind = :kind "
+            f"AND hold_id IS NULL AND action IN ('{theirs}') AND EXISTS ({held})"
+        )
+        await connection.execute(text(mark), {"plan": plan, "kind": kind, "owner": owner})
+
+
+def _dependences() -> Iterator[tuple[Kind, str, Kind, str, str]]:
+    """What depends on what, in order: a kind, its field, the owner's kind, the owner's action, and those that depend on that."""
     for kind in KINDS:
         model = RECORDS[kind]
         for name in model.required_references:
             owners: tuple[Kind, ...] = ("students", "staff") if name == "user" else (model.references[name],)
             for owner in owners:
-                for action, theirs in (("create", "create', 'update', 'reenroll"), ("withdraw", "withdraw")):
-                    held = (
-                        "SELECT o.hold_id FROM sis_plan_row o WHERE o.plan = sis_plan_row.plan AND o.kind = :owner "
-                        f"AND o.action = '{action}' AND o.hold_id IS NOT NULL "
-                        f"AND o.sis_id = json_extract(sis_plan_row.document, '$.{name}')"
-                    )
-                    await connection.execute(
-                        text(
-                            f"UPDATE sis_plan_row SET state = 'held', hold_id = ({held}) WHERE plan = :plan AND kind = :kind "
-                            f"AND hold_id IS NULL AND action IN ('{theirs}') AND EXISTS ({held})"
-                        ),
-                        {"plan": plan, "kind": kind, "owner": owner},
-                    )
+                yield kind, name, owner, "create", "create', 'update', 'reenroll"
+                yield kind, name, owner, "withdraw", "withdraw"
 
 
 async def mark_changes_of_id(
-    connection: AsyncConnection, integration_id: int, plan: int, capabilities: Capabilities, counts: Counts
+    connection: AsyncConnection,
+    integration_id: int,
+    plan: int,
+    capabilities: Capabilities,
+    counts: Counts,
+    contested: Mapping[Kind, Collection[str]] = MappingProxyType({}),
 ) -> None:
-    """Find new records that share a strong identifier with one that is missing: perhaps the same, under a new id."""
+    """Find new records that are perhaps known already, under another id.
+
+    They share a strong identifier with one that is missing, or are `contested`: the SIS names one that they may have been.
+    """
     mark = (
         "UPDATE sis_plan_row SET flags = CASE flags WHEN '' THEN ' ' ELSE flags END || 'change_of_id ' "
         "WHERE plan = ? AND kind = ? AND sis_id = ?"
@@ -168,7 +295,8 @@ async def mark_changes_of_id(
             query = text(
                 f"WITH missing AS (SELECT m.sis_id, json_extract(m.base_sis, {path}) AS value FROM sis_staged s "
                 f"JOIN {mappings[kind].name} m ON m.integration_id = s.integration_id AND m.sis_id = s.sis_id WHERE "
-                "s.integration_id = :i AND +s.kind = :k AND s.missing_pulls > 0 AND m.status NOT IN ('inactive', 'deleted')), "
+                "s.integration_id = :i AND +s.kind = :k AND s.whole = 1 AND s.missing_pulls > 0 "
+                "AND m.status NOT IN ('inactive', 'deleted')), "
                 f"new AS (SELECT sis_id, json_extract(document, {path}) AS value FROM sis_plan_row "
                 "WHERE plan = :p AND kind = :k AND action = 'create') "
                 "SELECT sis_id, 1 AS is_new FROM new WHERE value IN (SELECT value FROM missing) UNION ALL "
@@ -176,7 +304,10 @@ async def mark_changes_of_id(
             )
             rows = await connection.execute(query, {"i": integration_id, "p": plan, "k": kind})
             shared.update((row.sis_id, bool(row.is_new)) for row in rows)
-        if shared:
+        if kind in contested:
+            rows = await connection.exec_driver_sql(_PLANNED, (plan, kind, json.dumps(sorted(contested[kind]))))
+            shared.update((row.sis_id, row.action != "withdraw") for row in rows)
+        if any(shared.values()):
             counts.changes_of_id[kind] = sum(shared.values())
             await run_many(connection, mark, [(plan, kind, sis_id) for sis_id in sorted(shared)])
 
@@ -192,9 +323,9 @@ async def count_emptied(
         for kind in result.kinds:
             query = text(
                 f"SELECT COUNT(DISTINCT s.sis_id) FROM sis_staged s JOIN {mappings[kind].name} m ON m.integration_id = :i "
-                "AND m.sis_id = s.sis_id WHERE s.stream_id = :s AND s.kind = :k "
+                "AND m.sis_id = s.sis_id WHERE s.stream_id = :s AND s.kind = :k AND s.whole = 1 "
                 "AND m.status NOT IN ('inactive', 'deleted') AND NOT EXISTS (SELECT 1 FROM sis_staged o "
-                "WHERE o.integration_id = :i AND o.kind = :k AND o.sis_id = s.sis_id AND o.missing_pulls = 0)"
+                "WHERE o.integration_id = :i AND o.kind = :k AND o.sis_id = s.sis_id AND o.whole = 1 AND o.missing_pulls = 0)"
             )
             number = (await connection.execute(query, {"i": integration_id, "s": result.stream_id, "k": kind})).scalar_one()
             if number:

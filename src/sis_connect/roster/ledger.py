@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,14 +16,28 @@ from sis_connect.roster.cases import Case, decode, encode
 from sis_connect.roster.documents import Values
 from sis_connect.roster.merge import UNSTATED, Decision
 from sis_connect.roster.stints import Closing, Stint, close
+from sis_connect.store.sql import fetch
 
+_FORMERLY = (
+    "SELECT value, sis_id FROM sis_identifier WHERE integration_id = ? AND kind = 'students' AND name = 'sis_id' "
+    "AND sis_id IN (SELECT value FROM json_each(?))"
+)
 Dating = Callable[[Case, Decision], Decision]
 
 
 async def close_former(
-    connection: AsyncConnection, integration_id: int, kind: Kind, cases: Sequence[Case], capabilities: Capabilities, today: date
+    connection: AsyncConnection,
+    integration_id: int,
+    kind: Kind,
+    cases: Sequence[Case],
+    capabilities: Capabilities,
+    today: date,
+    known_as: Mapping[str, str] = MappingProxyType({}),
 ) -> Mapping[str, Dating]:
-    """For each stay that is no longer told of: how its withdrawal is dated and called, from the stay that took its place."""
+    """For each stay that is no longer told of: how its withdrawal is dated and called, from the stay that took its place.
+
+    Some students are `known_as` what they were called before, and the SIS may go on calling others so.
+    """
     if kind != "school_enrollments" or capabilities.of(kind).stint_history:
         return {}
     former = {
@@ -35,21 +50,26 @@ async def close_former(
     }
     if not former:
         return {}
-    current = await _current(connection, integration_id, sorted({str(document["student"]) for document in former.values()}))
+    students = {str(document["student"]) for document in former.values()}
+    names = {new: former_id for new, former_id in known_as.items() if former_id in students}
+    names |= dict(await fetch(connection, _FORMERLY, (integration_id, encode(sorted(students)).decode())))
+    current = await _current(connection, integration_id, sorted(students), names)
     return {sis_id: _dating(document, current[str(document["student"])], today) for sis_id, document in former.items()}
 
 
-async def _current(connection: AsyncConnection, integration_id: int, students: Sequence[str]) -> dict[str, list[Values]]:
-    """The stays that the SIS tells of now, by student."""
+async def _current(
+    connection: AsyncConnection, integration_id: int, students: Sequence[str], names: Mapping[str, str]
+) -> dict[str, list[Values]]:
+    """The stays that the SIS tells of now, by student. `names` are other ids of theirs."""
     rows = await connection.exec_driver_sql(
         "SELECT document FROM sis_staged WHERE integration_id = ? AND kind = 'school_enrollments' AND missing_pulls = 0 "
-        "AND json_extract(document, '$.student') IN (SELECT value FROM json_each(?)) ORDER BY sis_id",
-        (integration_id, encode(students).decode()),
+        "AND whole = 1 AND json_extract(document, '$.student') IN (SELECT value FROM json_each(?)) ORDER BY sis_id",
+        (integration_id, encode([*students, *names]).decode()),
     )
     found: dict[str, list[Values]] = defaultdict(list)
     for row in rows:
         document = decode(row.document)
-        found[document["student"]].append(document)
+        found[names.get(document["student"], document["student"])].append(document)
     return found
 
 

@@ -132,7 +132,10 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the decision depends on beside the record itself. `now` and `today` are inputs like any other."""
+    """What the decision depends on beside the record itself. `now` and `today` are inputs like any other.
+
+    `history`: what was over before we heard of it is kept, too.
+    """
 
     leaving: Leaving
     reliable_updated_at: bool
@@ -140,6 +143,7 @@ class Rules:
     grace: timedelta
     now: datetime
     today: date
+    history: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,9 +201,10 @@ def _first_contact(kind: Kind, source: Source, local: Local | None, rules: Rules
         return NOTHING
     status = source.document["status"]
     if local is None:
-        if status == "inactive":
+        if status == "inactive" and not rules.history:
             return Decision(action="unchanged", reason=_left(source), rule="was never here")
-        return Decision(action="create", reason="new", rule="new in the SIS", status=status, base=source.document)
+        reason = "history" if status == "inactive" else "new"
+        return Decision(action="create", reason=reason, rule="new in the SIS", status=status, base=source.document)
     merged = merge_fields(
         kind,
         sis=flatten(source.document),

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect.capabilities import KINDS, Capabilities, Kind
 from sis_connect.clock import Clock
 from sis_connect.provider import Scope
-from sis_connect.records import RECORDS
+from sis_connect.roster.belonging import CARRIERS, dependents, in_scope, is_history, school_of
 from sis_connect.roster.cases import Case, decode, encode, load_candidates
 from sis_connect.roster.documents import Values, flatten
 from sis_connect.roster.guard import Counts, emptied
@@ -32,8 +32,6 @@ _COLUMNS = (
     "plan", "kind", "sis_id", "action", "reason", "rule", "school", "before", "after", "document", "evidence", "flags",
     "source", "local", "base", "due", "state",
 )  # fmt: skip
-#: Kinds whose end ends what hangs from them, even where that is out of sight.
-_CARRIERS: tuple[Kind, ...] = ("schools", "sections")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +84,9 @@ class Planner:
     """Makes one plan. It decides about candidates only; Python never sees a record that nothing happened to.
 
     `proven` are the streams that this pull read completely: from others, nobody can be told missing (promise P1). `emptied`
-    names those that came without rows where there were some, with their schools.
+    names those that came without rows where there were some, with their schools. `unasked` fields take no part. `renamed` counts
+    records that go by another id now, or will: while they are `awaiting` that (former id: new one), it is planned as if they went
+    by the former one. `contested` names those that may.
     """
 
     store: Store
@@ -100,10 +100,14 @@ class Planner:
     scope: Scope
     proven: frozenset[int] = frozenset()
     emptied: Mapping[int, str] = field(default_factory=dict)
+    unasked: Mapping[Kind, Set[str]] = field(default_factory=dict)
     plan: int
     counts: Counts = field(default_factory=Counts)
     conflicts: int = 0
     orphans: int = 0
+    renamed: dict[Kind, int] = field(default_factory=dict)
+    awaiting: dict[Kind, dict[str, str]] = field(default_factory=dict)
+    contested: dict[Kind, Set[str]] = field(default_factory=dict)
     progress: Callable[[Kind, int], None] | None = None
 
     async def nominate(self, kinds: Collection[Kind], *, everything: bool) -> None:
@@ -129,11 +133,15 @@ class Planner:
             if kind not in kinds:
                 continue
             await self._decide_kind(kind)
-            if kind in _CARRIERS:
+            if kind in CARRIERS:
                 await self._cascade(kind)
+            if kind == "students" and self.capabilities.of("school_enrollments").stint_history:
+                await self._recall()
 
     async def _decide_kind(self, kind: Kind) -> None:
-        references = References(self.integration_id, self.plan, kind)
+        former = {owner: {new: name for name, new in names.items()} for owner, names in self.awaiting.items()}
+        references = References(self.integration_id, self.plan, kind, former)
+        awaiting = {*self.awaiting.get(kind, ()), *former.get(kind, ())}
         present = await self._present(kind)
         decided = 0
         async with side_by_side() as start:
@@ -141,7 +149,8 @@ class Planner:
             while cases:
                 # The next ones are read, and the last ones written down, while these are decided about.
                 following = start(self._candidates(kind, cases[-1].sis_id))
-                batch = await self._decide(kind, cases, references, present)
+                decidable = [case for case in cases if case.sis_id not in awaiting] if awaiting else cases
+                batch = await self._decide(kind, decidable, references, present)
                 if written is not None:
                     await written
                 written = start(self._write(kind, batch, references))
@@ -156,7 +165,7 @@ class Planner:
             values = {"i": self.integration_id, "k": kind}
             return Present(
                 rejections=bool((await connection.execute(rejections, values)).scalar()),
-                ended=frozenset([carrier for carrier in _CARRIERS if await self._any_ended(connection, carrier)]),
+                ended=frozenset([carrier for carrier in CARRIERS if await self._any_ended(connection, carrier)]),
             )
 
     async def _any_ended(self, connection: AsyncConnection, carrier: Kind) -> bool:
@@ -169,7 +178,10 @@ class Planner:
 
     async def _candidates(self, kind: Kind, after: str) -> list[Case]:
         async with self.store.read() as connection:
-            return await load_candidates(connection, self.target, self.integration_id, kind, self.today, after=after, limit=BATCH)
+            return await load_candidates(
+                connection, self.target, self.integration_id, kind, self.today, after=after, limit=BATCH,
+                unasked=self.unasked.get(kind, frozenset()),
+            )  # fmt: skip
 
     async def _decide(self, kind: Kind, candidates: Sequence[Case], references: References, present: Present) -> Batch:
         rules = self.rules(kind)
@@ -181,7 +193,15 @@ class Planner:
             if ended:
                 cases = [_ended(case, ended[case.sis_id]) if case.sis_id in ended else case for case in cases]
             rejected = await self._rejections(connection, kind, candidates) if present.rejections else {}
-            closings = await close_former(connection, self.integration_id, kind, cases, self.capabilities, self.today)
+            closings = await close_former(
+                connection,
+                self.integration_id,
+                kind,
+                cases,
+                self.capabilities,
+                self.today,
+                references.known_as.get("students", {}),
+            )
         batch = Batch(looked_at=cases, rejected=rejected)
         for case in cases:
             if case.source is not None and case.source.missing_pulls and not self.proven.issuperset(case.streams):
@@ -193,6 +213,9 @@ class Planner:
                 continue
             decision = decide(kind, case.source, case.local, case.mapped, rules)
             action = decision.action
+            if action == "create" and is_history(case) and references.leads_nowhere(case):
+                batch.settled.append(case.sis_id)  # of somebody whom nobody knows
+                continue
             if action in ("create", "update", "reenroll") and (lost := references.lost(case)):
                 batch.orphaned[case.sis_id] = lost
                 continue
@@ -249,6 +272,8 @@ class Planner:
             after = encode(dict(decision.writes)).decode()
             evidence = encode(_evidence(case, decision)).decode()
         flags = decision.flags
+        if not case.streams:
+            flags |= {"unseen"}  # no row brought the record itself
         if self.emptied and decision.action == "withdraw":
             flags |= {emptied(self.emptied[stream]) for stream in case.streams if stream in self.emptied}
         return (
@@ -260,12 +285,26 @@ class Planner:
 
     def _count(self, kind: Kind, case: Case, decision: Decision) -> None:
         counts = self.counts
+        if decision.action == "create" and is_history(case):
+            return  # nobody comes with it
         if decision.action == "create":
             counts.creates[kind] = counts.creates.get(kind, 0) + 1
             return
         self.conflicts += len(decision.conflicts)
         for flag in decision.flags:
             counts.add(kind, school_of(case) or "", flag)
+
+    async def _recall(self) -> None:
+        """Make candidates of the stays of students who come: while nobody knew them, their former stays were left out."""
+        stays = (
+            "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT integration_id, kind, sis_id, 'student' "
+            "FROM sis_staged WHERE integration_id = :i AND kind = 'school_enrollments' AND json_extract(document, '$.student') "
+            "IN (SELECT sis_id FROM sis_plan_row WHERE plan = :p AND kind = 'students' AND action = 'create') "
+            "ON CONFLICT (integration_id, kind, sis_id) DO NOTHING"
+        )
+        async with self.store.write() as connection:
+            await check_fence(connection, self.lease)
+            await connection.execute(text(stays), {"i": self.integration_id, "p": self.plan})
 
     # -- what ends with its carrier ------------------------------------------------------------------------------------
 
@@ -295,9 +334,10 @@ class Planner:
     ) -> dict[str, str]:
         """Which of these hang from something that has ended, or that this plan withdraws, with the reason."""
         ended: dict[str, str] = {}
-        for carrier in (carrier for carrier in _CARRIERS if carrier in carriers):
+        for carrier in (carrier for carrier in CARRIERS if carrier in carriers):
             for name in [name for owner, name in dependents(carrier) if owner == kind]:
-                hanging = {case.sis_id: case.source.document.get(name) for case in cases if case.source is not None}
+                alive = [case for case in cases if case.source is not None and not is_history(case)]
+                hanging = {case.sis_id: case.source.document.get(name) for case in alive if case.source is not None}
                 gone = await self._gone(connection, carrier, {it for it in hanging.values() if isinstance(it, str)})
                 ended |= {sis_id: f"{carrier.removesuffix('s')}_withdrawn" for sis_id, it in hanging.items() if it in gone}
         return ended
@@ -310,16 +350,6 @@ class Planner:
         )
         values = (encode(sorted(sis_ids)).decode(), self.integration_id, self.plan, kind)
         return frozenset((await connection.exec_driver_sql(query, values)).scalars())
-
-
-def dependents(carrier: Kind) -> list[tuple[Kind, str]]:
-    """The kinds, and their fields, that cannot be without a record of this kind."""
-    return [
-        (kind, name)
-        for kind, model in RECORDS.items()
-        for name, owner in model.references.items()
-        if owner == carrier and name in model.required_references
-    ]
 
 
 _NEW = '{"conflicts":[],"status":""}'
@@ -339,32 +369,12 @@ def _ended(case: Case, why: str) -> Case:
     return replace(case, source=replace(case.source, ended=why)) if case.source is not None else case
 
 
-def school_of(case: Case) -> str | None:
-    """The school that a change belongs to, by which the guards count."""
-    document = case.source.document if case.source else {}
-    school = document.get("school") or (case.mapping.school if case.mapping is not None else None)
-    return school if isinstance(school, str) else None
-
-
-def in_scope(kind: Kind, case: Case, scope: Scope) -> bool:
-    """Whether a run limited to some schools or students may decide about a record."""
-    document = case.source.document if case.source else {}
-    if scope.students is not None:
-        person = {"students": case.sis_id, "school_enrollments": document.get("student"), "enrollments": document.get("user")}
-        return person.get(kind) in scope.students
-    if scope.schools is None:
-        return True
-    if kind == "schools":
-        return case.sis_id in scope.schools
-    school = school_of(case)
-    return school is None or school in scope.schools
-
-
 async def plan_rows(store: Store, plan_id: str) -> AsyncIterator[PlanRow]:
     """The changes of a plan, in the order of their kinds."""
     query = text(
         "SELECT r.*, p.state AS plan_state FROM sis_plan p JOIN sis_plan_row r ON r.plan = p.number "
-        "WHERE p.id = :p AND r.kind = :k AND r.sis_id > :a AND r.action <> 'unchanged' ORDER BY r.sis_id LIMIT 1000"
+        "WHERE p.id = :p AND r.kind = :k AND r.sis_id > :a AND (r.action <> 'unchanged' OR r.state = 'renamed') "
+        "ORDER BY r.sis_id LIMIT 1000"
     )
     for kind in KINDS:
         after = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -11,18 +11,24 @@ from sis_connect.errors import AuthenticationError, NotOffered, ProviderError
 from sis_connect.provider import BaseSISProvider, Page, ProviderInfo, Scope, Stream
 from sis_connect.records import RECORDS
 from sis_connect.roster.report import Meter, SyncReport
-from sis_connect.roster.stage import Staging
+from sis_connect.roster.stage import GroundMoved, MarksUseless, Staging
+
+#: Kinds that are read only where they are asked for by name.
+_ON_REQUEST: frozenset[Kind] = frozenset({"guardians"})
 
 
-def kinds_to_read(info: ProviderInfo, asked: Collection[Kind]) -> tuple[Kind, ...]:
-    """What was asked for, or all that the provider offers. Raises `NotOffered` for what it lacks."""
+def kinds_to_read(info: ProviderInfo, asked: Collection[Kind], fields: Collection[str] = ()) -> tuple[Kind, ...]:
+    """What was asked for, or all that the provider offers. Raises `NotOffered` for what it lacks.
+
+    Guardians are read only where they are asked for, here or among the fields of the settings.
+    """
     offered = info.capabilities.offered()
     lacking = [kind for kind in asked if kind not in offered]
     if lacking:
         raise NotOffered(
             f"The provider {info.name} does not offer {', '.join(lacking)}.", remedy=f"It offers {', '.join(offered)}."
         )
-    return tuple(kind for kind in offered if not asked or kind in asked)
+    return tuple(kind for kind in offered if (kind in asked if asked else kind not in _ON_REQUEST or kind in fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +40,31 @@ class Pull:
     scope: Scope
     meter: Meter
 
-    async def into(self, staging: Staging, *, resume: bool) -> None:
-        """Read everything into the staged snapshot. `resume` goes on where an interrupted pull stopped.
+    async def read(self, staging: Callable[[], Staging], *, full: bool, full_every: float) -> Staging:
+        """Read into a staged snapshot, and from the start where an interrupted read, or one of changes, cannot go on.
 
-        Raises `GroundMoved` where that cannot be done.
+        Changes alone will do for streams of the whole district that were read whole in the last `full_every` hours. `full` reads
+        everything.
         """
-        cursor = await staging.resume() if resume else {}
+        whole_district = self.scope.schools is None and self.scope.students is None
+        resume, hours = not full, full_every if whole_district and not full else 0.0
+        for _ in range(3):
+            snapshot = staging()
+            try:
+                await self.into(snapshot, resume=resume, full_every=hours)
+            except MarksUseless:
+                resume, hours = False, 0.0
+            except GroundMoved:
+                resume = False  # what was read before the interruption proves nothing now
+            else:
+                return snapshot
+        raise ProviderError("The read could not be started anew.")
+
+    async def into(self, staging: Staging, *, resume: bool, full_every: float) -> None:
+        """Read once. Raises `GroundMoved` where that cannot be done on what was read before."""
+        cursor, since = await staging.start(resume=resume, full_every=full_every)
         expected: dict[Stream, int] = {}
-        async with aclosing(self._pages(cursor)) as pages:
+        async with aclosing(self._pages(cursor, since)) as pages:
             async for page in pages:
                 await staging.take(page)
                 if page.total is not None:
@@ -51,13 +74,16 @@ class Pull:
                 self.meter.tell("reading", kind, staging.rows[kind], total or None)
         await staging.finish()
 
-    async def _pages(self, cursor: Mapping[Stream, str]) -> AsyncGenerator[Page, None]:
-        async for page in self.provider.pages(self.kinds, scope=self.scope, cursor=cursor or None):
+    async def _pages(self, cursor: Mapping[Stream, str], since: Mapping[Stream, str]) -> AsyncGenerator[Page, None]:
+        async for page in self.provider.pages(self.kinds, scope=self.scope, since=since or None, cursor=cursor or None):
             yield page
 
 
 def judge_pull(report: SyncReport, staging: Staging, kinds: Iterable[Kind]) -> None:
     """Say what did not prove complete, and fail where nothing at all could be read or the credentials are refused."""
+    changes = sum(result.changes_only for result in staging.results)
+    due = staging.full_due.isoformat() if staging.full_due and changes else None
+    report.read = {"changes": changes, "whole": len(staging.results) - changes, "full_due": due}
     broken = [result for result in staging.results if result.error is not None]
     for result in staging.results:
         if not result.verdict.complete:
@@ -78,7 +104,7 @@ def judge_pull(report: SyncReport, staging: Staging, kinds: Iterable[Kind]) -> N
 
 def _unobserved(staging: Staging, kinds: Iterable[Kind]) -> list[Kind]:
     """Kinds that were asked for and of which nothing was observed, though what they hang from is there."""
-    seen = {kind for result in staging.results for kind in result.kinds}
+    seen = {kind for result in staging.results for kind in result.kinds if not result.partial}
     empty = {kind for kind in seen if not any(result.distinct for result in staging.results if kind in result.kinds)}
     unseen = []
     for kind in kinds:

@@ -6,9 +6,10 @@ A record whose required target is unknown waits in quarantine and heals by itsel
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect.capabilities import Kind
 from sis_connect.records import RECORDS
 from sis_connect.roster.cases import Case, encode
+from sis_connect.roster.documents import Values
 from sis_connect.roster.known_ids import KnownIds
 from sis_connect.store.sql import chunks, fetch, run_many, write_many
 from sis_connect.store.tables import mappings
@@ -32,14 +34,23 @@ _ASKED = (
     "SELECT j.value FROM json_each(?) j CROSS JOIN sis_plan_row p ON p.plan = ? AND p.kind = ? AND p.sis_id = j.value "
     "AND p.action = 'create'"
 )
+#: Ids that nobody has now, by which somebody went before.
+_FORMERLY = (
+    "SELECT j.value, f.sis_id FROM json_each(?) j CROSS JOIN sis_identifier f ON f.integration_id = ? AND f.kind = ? "
+    "AND f.name = 'sis_id' AND f.value = j.value WHERE NOT EXISTS (SELECT 1 FROM {table} m "
+    "WHERE m.integration_id = f.integration_id AND m.sis_id = f.value) AND NOT EXISTS (SELECT 1 FROM sis_plan_row p "
+    "WHERE p.plan = ? AND p.kind = ? AND p.sis_id = f.value AND p.action = 'create')"
+)
 #: Orphans belong to no stream.
 _NO_STREAM = 0
 
 
 class References:
-    """Resolves and checks the references of one kind's records within one plan."""
+    """Resolves and checks the references of one kind's records within one plan. `known_as`: ids that stand for others for now."""
 
-    def __init__(self, integration_id: int, plan: int, kind: Kind) -> None:
+    def __init__(
+        self, integration_id: int, plan: int, kind: Kind, known_as: Mapping[Kind, Mapping[str, str]] = MappingProxyType({})
+    ) -> None:
         self._integration, self._plan, self._kind = integration_id, plan, kind
         model = RECORDS[kind]
         self._fields = [*model.references, *(["user"] if kind == "enrollments" else [])]
@@ -48,6 +59,8 @@ class References:
         self._known: dict[Kind, set[str]] = defaultdict(set)
         self._all: dict[Kind, KnownIds] = {}
         self._nowhere: dict[str, tuple[str, ...]] = {}
+        self.known_as = known_as
+        self._renamed: set[Kind] | None = None
 
     async def resolve(self, connection: AsyncConnection, cases: Sequence[Case]) -> list[Case]:
         """The same cases with references by `sis_id`, after looking up which targets exist."""
@@ -62,9 +75,31 @@ class References:
                         wanted[reference[0], reference[1]].add(reference[2])
         found = await self._identified(connection, wanted)
         resolved = [_resolved(case, self._fields, found) for case in cases] if wanted else list(cases)
+        resolved = await self._followed(connection, resolved)
         self._nowhere = _leading_nowhere(resolved, self._fields) if wanted else {}
         await self._look_up(connection, resolved)
         return resolved
+
+    async def _followed(self, connection: AsyncConnection, cases: list[Case]) -> list[Case]:
+        """The same cases, where ids by which records went before lead to what they are called now."""
+        if self._renamed is None:
+            query = "SELECT EXISTS (SELECT 1 FROM sis_identifier WHERE integration_id = ? AND kind = ? AND name = 'sis_id')"
+            ever = {kind: (await fetch(connection, query, (self._integration, kind)))[0][0] for kind in RECORDS}
+            self._renamed = {kind for kind, any_of_it in ever.items() if any_of_it}
+        if not self._renamed and not self.known_as:
+            return cases
+        told: dict[Kind, set[str]] = defaultdict(set)
+        for case in cases:
+            for owner, _, referred in _referred(self._kind, case, self._fields):
+                told[owner].update(referred)
+        found: dict[Kind, dict[str, str]] = {}
+        for owner, ids in told.items():
+            names = self.known_as.get(owner, {})
+            found[owner] = {sis_id: names[sis_id] for sis_id in ids if sis_id in names}
+            if owner in self._renamed:
+                values = (encode(sorted(ids)).decode(), self._integration, owner, self._plan, owner)
+                found[owner].update(await fetch(connection, _FORMERLY.format(table=mappings[owner].name), values))
+        return [_leading_to(self._kind, case, self._fields, found) for case in cases] if any(found.values()) else cases
 
     async def _identified(
         self, connection: AsyncConnection, wanted: Mapping[tuple[str, str], Iterable[str]]
@@ -115,17 +150,25 @@ class References:
         """The references of a record that lead nowhere: required ones, and any that stands for an id we have not met."""
         if case.source is None:
             return ()
-        document, lost = case.source.document, []
-        if document.get("status") == "inactive":
+        if case.source.document.get("status") == "inactive":
             return ()
+        lost = self._unknown(case, case.source.document)
+        if case.sis_id in self._nowhere:
+            lost += [name for name in self._nowhere[case.sis_id] if name not in RECORDS[self._kind].required_references]
+        return tuple(lost)
+
+    def leads_nowhere(self, case: Case) -> bool:
+        """Whether a record, be it over or not, refers to nobody we know where it cannot be without."""
+        return case.source is not None and bool(self._unknown(case, case.source.document))
+
+    def _unknown(self, case: Case, document: Values) -> list[str]:
+        unknown = []
         for name, owner in self._required:
             theirs, target = owner or _person(case), document.get(name)
             known = self._all[theirs] if theirs in self._all else self._known[theirs]
             if not isinstance(target, str) or target not in known:
-                lost.append(name)
-        if case.sis_id in self._nowhere:
-            lost += [name for name in self._nowhere[case.sis_id] if name not in RECORDS[self._kind].required_references]
-        return tuple(lost)
+                unknown.append(name)
+        return unknown
 
     async def quarantine(
         self,
@@ -162,6 +205,33 @@ class References:
 def _person(case: Case) -> Kind:
     """The kind that an enrolment's user is of, by its role."""
     return "students" if case.source is not None and case.source.document.get("role") == "student" else "staff"
+
+
+def _referred(kind: Kind, case: Case, names: Sequence[str]) -> Iterator[tuple[Kind, str, list[str]]]:
+    """Whom a record refers to by `sis_id`: the kind, the field and the ids."""
+    document = case.source.document if case.source is not None else {}
+    for name in names:
+        value = document.get(name)
+        ids = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+        if ids:
+            yield (_person(case) if name == "user" else RECORDS[kind].references[name]), name, ids
+
+
+def _leading_to(kind: Kind, case: Case, names: Sequence[str], found: Mapping[Kind, Mapping[str, str]]) -> Case:
+    """The same case, where some ids lead to others."""
+    changed: dict[str, Any] = {}
+    for owner, name, ids in _referred(kind, case, names):
+        others = found.get(owner, {})
+        if case.source is not None and not others.keys().isdisjoint(ids):
+            value = case.source.document[name]
+            changed[name] = [_other(item, others) for item in value] if isinstance(value, list) else _other(value, others)
+    if case.source is None or not changed:
+        return case
+    return replace(case, source=replace(case.source, document={**case.source.document, **changed}))
+
+
+def _other(item: Any, others: Mapping[str, str]) -> Any:
+    return others.get(item, item) if isinstance(item, str) else item
 
 
 def _unresolved(value: Any) -> list[list[str]]:

@@ -18,7 +18,8 @@ EXIT_CODES: Mapping[Status, int] = {"succeeded": 0, "failed": 1, "held": 3, "inc
 @dataclass(slots=True, kw_only=True)
 class SyncReport:
     """A finished run. `records` counts distinct valid records read by kind, or says `not_offered`; `changes` what was written,
-    and what was unchanged; `held` what waits for approval; `incomplete` names the reads that did not prove complete."""
+    and what was unchanged; `held` what waits for approval; `incomplete` names the reads that did not prove complete; `read` says
+    of how many lists only the changes were read, of how many all, and when everything is due to be read again."""
 
     operation: str
     integration: str
@@ -35,6 +36,7 @@ class SyncReport:
     quarantined: int = 0
     holds: list[Hold] = field(default_factory=list)
     incomplete: list[dict[str, str]] = field(default_factory=list)
+    read: dict[str, int | str | None] = field(default_factory=lambda: {"changes": 0, "whole": 0, "full_due": None})
     plan: str | None = None
     error: SISError | None = None
 
@@ -61,6 +63,7 @@ class SyncReport:
             "quarantined": self.quarantined,
             "holds": [hold.as_dict() for hold in self.holds],
             "incomplete": list(self.incomplete),
+            "read": dict(self.read),
             "error": self.error.as_dict() if self.error else None,
         }
 

@@ -13,19 +13,21 @@ from sqlalchemy import Row
 from sis_connect.capabilities import Kind
 from sis_connect.errors import SISError
 from sis_connect.provider import InvalidRow
+from sis_connect.roster.changes import Standing
 from sis_connect.roster.fetch import StreamRead, Verdict
 from sis_connect.roster.fingerprints import Fingerprints, fingerprint
 
 
 @dataclass(slots=True)
 class Written:
-    """A record as it is staged."""
+    """A record as it is staged. It is not `whole` where the source row only completes what others bring."""
 
     kind: str
     sis_id: str
     document: str = field(repr=False)
     updated_at: str | None = None
     identifiers: tuple[tuple[str, str], ...] = ()
+    whole: bool = True
 
 
 #: Stands for a source row that feeds no record, so that it is recognised next time.
@@ -51,6 +53,11 @@ class OpenStream:
     `added` counts keys that were not staged before, `bad` holds those that cannot be read, `unstaged` those that never could, and
     `nameless` stands for rows without a key. `kept` says that fingerprints of the last read are in the store, `dirty` that they
     are no longer right.
+
+    Where only changes are read, `rows` is how many rows the stream had before, `new` counts keys that it did not have. `stale`
+    says that an earlier read was interrupted: nobody knows what the kept fingerprints leave out. `standing` is what was known of
+    the stream before, `began` when this read began, and `mark` where the next one's changes begin. `feeds` are all the kinds that
+    come from it, `kinds` those that this read asked for.
     """
 
     id: int
@@ -58,6 +65,7 @@ class OpenStream:
     known: Fingerprints
     kinds: tuple[Kind, ...]
     school: str | None
+    feeds: tuple[Kind, ...] = ()
     fresh: bool = True
     first: bool = True
     missing: set[int] = field(default_factory=set)
@@ -72,11 +80,21 @@ class OpenStream:
     page: Sequence[bytes] = field(default=(), repr=False)
     kept: bool = False
     parsed: list[Parsed] = field(default_factory=list)
+    changes_only: bool = False
+    partial: bool = False
+    resumed: bool = False
+    stale: bool = False
+    rows: int = 0
+    new: int = 0
+    standing: Standing = field(default_factory=Standing)
+    mapping_version: str = ""
+    began: str = ""
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
-    """How one stream's read ended."""
+    """How one stream's read ended. `distinct` is how many rows it has, also where only changes were read; `began` is when."""
 
     stream_id: int
     endpoint: str
@@ -86,6 +104,14 @@ class StreamResult:
     verdict: Verdict
     distinct: int
     error: SISError | None = None
+    changes_only: bool = False
+    partial: bool = False
+    began: str = ""
+
+    @property
+    def proves_absence(self) -> bool:
+        """Whether what did not come is missing: everything was asked for, and it came to a proved end (promise P1)."""
+        return self.verdict.complete and not self.changes_only
 
 
 def page_hash(rows: Sequence[bytes]) -> int:
@@ -96,11 +122,16 @@ def page_hash(rows: Sequence[bytes]) -> int:
 def checkpoint_of(stream: OpenStream, now: str) -> tuple[Any, ...]:
     """What lets an interrupted read go on from here, as the columns of `sis_stream`."""
     progress = {
+        "kinds": stream.feeds,
+        "changes_only": stream.changes_only,
+        "mapping_version": stream.mapping_version,
+        "began": stream.began,
         "received": stream.read.received,
         "totals": sorted(stream.read.totals),
         "page_rows": len(stream.page),
         "page_hash": page_hash(stream.page),
         "pointed_on": stream.read.pointed_on,
+        "ways": sorted(stream.read.ways),
         "bad": sorted(stream.bad),
         "unstaged": sorted(stream.unstaged),
         "nameless": sorted(stream.nameless),
@@ -109,15 +140,21 @@ def checkpoint_of(stream: OpenStream, now: str) -> tuple[Any, ...]:
     return stream.cursor, now if stream.cursor else None, seen, json.dumps(progress), stream.id
 
 
-def restore(stream: OpenStream, row: Row[Any]) -> None:
-    """Go on where `checkpoint_of` left off."""
+def restore(stream: OpenStream, row: Row[Any]) -> bool:
+    """Go on where `checkpoint_of` left off. False where rows were read in another way then."""
     saved = json.loads(row.progress)
+    now_and_then = (stream.changes_only, saved.get("changes_only")), (stream.mapping_version, saved.get("mapping_version"))
+    if any(now != then for now, then in now_and_then):
+        return False
+    stream.resumed, stream.began = True, saved["began"]
     stream.known = stream.known.resumed(zlib.decompress(row.seen))
     stream.resume_page = saved["page_hash"]
     stream.read.received = saved["received"] - saved["page_rows"]
     stream.read.totals = set(saved["totals"])
     stream.read.pointed_on = saved["pointed_on"]
+    stream.read.ways = set(saved["ways"])
     stream.bad = set(saved["bad"])
     stream.unstaged = set(saved["unstaged"])
     stream.nameless = set(saved["nameless"])
     stream.fresh = False
+    return True

@@ -15,21 +15,24 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.clock import Clock
-from sis_connect.roster.fetch import judge
+from sis_connect.roster.changes import Listed, Standing, corrected
+from sis_connect.roster.fetch import Verdict, judge
 from sis_connect.roster.fingerprints import Fingerprints
 from sis_connect.roster.snapshot import NOTHING, OpenStream, Parsed, StreamResult, Written
 from sis_connect.store.sql import chunks, run_many, write_many
+from sis_connect.store.tables import mappings
 
 #: Above this size a stream's rows are found by walking the table, below by the index.
 _LARGE = 20_000
 #: Above this size a stream's fingerprints are kept together, in the source's order; smaller ones are quickly read from its rows.
 _WORTH_KEEPING = 2_000
 END = (
-    "UPDATE sis_stream SET state = ?, rows = ?, complete_at = COALESCE(?, complete_at), cursor_at = ?, progress = ?, "
-    "cursor = NULL, seen = NULL WHERE id = ?"
+    "UPDATE sis_stream SET state = ?, rows = ?, complete_at = COALESCE(?, complete_at), cursor_at = ?, progress = ?, mark = ?, "
+    "full_at = ?, mapping_version = ?, cursor = NULL, seen = NULL WHERE id = ?"
 )
 _STAGED = (
     "id", "integration_id", "stream_id", "key", "part", "kind", "sis_id", "fingerprint", "raw_hash", "document", "updated_at",
+    "whole",
 )  # fmt: skip
 #: All records of the source row that a staged row belongs to.
 _SAME_ROW = (
@@ -38,7 +41,7 @@ _SAME_ROW = (
 )
 _UPSERT = (
     "(stream_id, key, part) DO UPDATE SET kind = excluded.kind, sis_id = excluded.sis_id, fingerprint = excluded.fingerprint, "
-    "raw_hash = excluded.raw_hash, document = excluded.document, updated_at = excluded.updated_at, "
+    "raw_hash = excluded.raw_hash, document = excluded.document, updated_at = excluded.updated_at, whole = excluded.whole, "
     "missing_pulls = 0, missing_since = NULL"
 )
 
@@ -91,7 +94,7 @@ class StagedRows:
                 staged.append(
                     (
                         number, self._integration, stream.id, row.key, part, record.kind, record.sis_id, row.fingerprint,
-                        row.raw_hash, record.document, record.updated_at,
+                        row.raw_hash, record.document, record.updated_at, int(record.whole),
                     )
                 )  # fmt: skip
         await write_many(connection, "sis_staged", _STAGED, staged, conflict=_UPSERT)
@@ -130,24 +133,30 @@ class StagedRows:
             if not old:
                 added.append(row)
                 continue
-            stream.known.mark(old[0].id, row.fingerprint)
+            stream.known.mark(old[0].id, None if row.fingerprint == old[0].fingerprint else row.fingerprint)
             why = "remapped" if old[0].raw_hash == row.raw_hash else "changed"
             records = [*row.records, *[NOTHING] * (len(old) - len(row.records))]
             for part, record in zip(old, records, strict=False):
-                updates.append(
-                    (record.kind, record.sis_id, row.fingerprint, row.raw_hash, record.document, record.updated_at, part.id)
-                )
                 if (part.kind, part.sis_id, part.document) != (record.kind, record.sis_id, record.document) or part.missing_pulls:
                     candidates[part.kind, part.sis_id] = candidates[record.kind, record.sis_id] = why
+                elif part.fingerprint == row.fingerprint:
+                    continue  # a list of changes may bring what is known
+                updates.append(
+                    (
+                        record.kind, record.sis_id, row.fingerprint, row.raw_hash, record.document, record.updated_at,
+                        int(record.whole), part.id,
+                    )
+                )  # fmt: skip
             if len(records) > len(old):
                 widened.append(Parsed(key, row.fingerprint, row.raw_hash, records))
         await run_many(
             connection,
-            "UPDATE sis_staged SET kind = ?, sis_id = ?, fingerprint = ?, raw_hash = ?, document = ?, updated_at = ?, "
+            "UPDATE sis_staged SET kind = ?, sis_id = ?, fingerprint = ?, raw_hash = ?, document = ?, updated_at = ?, whole = ?, "
             "missing_pulls = 0, missing_since = NULL WHERE id = ?",
             updates,
         )
         stream.added += len(added)
+        stream.new += sum(row.key not in stream.waiting for row in added)
         await self._nominate(connection, candidates)
         await self._insert(connection, stream, added)
         await self._insert(connection, stream, widened, known=True)
@@ -158,7 +167,7 @@ class StagedRows:
         for some in chunks(keys):
             marks = ", ".join("?" * len(some))
             result = await connection.exec_driver_sql(
-                "SELECT id, key, kind, sis_id, raw_hash, document, missing_pulls FROM sis_staged "
+                "SELECT id, key, kind, sis_id, fingerprint, raw_hash, document, missing_pulls FROM sis_staged "
                 f"WHERE stream_id = ? AND key IN ({marks}) ORDER BY key, part",
                 (stream.id, *some),
             )
@@ -191,6 +200,8 @@ class StagedRows:
 
     async def end(self, connection: AsyncConnection, stream: OpenStream) -> tuple[StreamResult, tuple[Any, ...]]:
         """Judge a stream that has been read, and note what is missing from it. Returns the stream's new row with the result."""
+        if isinstance(stream.known, Listed):
+            return await self._end_changes(connection, stream, stream.known)
         if stream.fresh:
             count = text("SELECT COUNT(*) FROM sis_staged WHERE stream_id = :s AND part = 0")
             stream.added = int((await connection.execute(count, {"s": stream.id})).scalar_one())
@@ -210,11 +221,55 @@ class StagedRows:
             await self._miss(connection, stream)
             await self._release(connection, stream, stream.waiting - stream.bad)
         await self._keep(connection, stream, complete=verdict.complete)
-        read, distinct = stream.read, stream.read.distinct
-        result = StreamResult(stream.id, read.endpoint, read.context, stream.kinds, stream.school, verdict, distinct, read.error)
+        standing = stream.standing
+        if verdict.complete:
+            standing = standing.after_all(stream.mark, mapping_version=stream.mapping_version, resumed=stream.resumed)
+        return self._ended(stream, verdict, stream.read.distinct, standing)
+
+    async def _end_changes(
+        self, connection: AsyncConnection, stream: OpenStream, listed: Listed
+    ) -> tuple[StreamResult, tuple[Any, ...]]:
+        """Judge a list of changes. The rows that it did not bring are as they were, and nobody is missing."""
+        stream.read.distinct = listed.seen_count() + len(stream.unstaged)
+        stream.read.nameless = len(stream.nameless - stream.waiting)
+        verdict = judge(stream.read)
+        back = sum(listed.was_seen(row_id) for row_id in stream.missing)
+        await self._welcome_back(connection, stream)
+        if stream.kept:
+            await self._correct(connection, stream, listed, complete=verdict.complete)
+        rows = stream.rows + stream.new + back + len(stream.unstaged - stream.waiting)
+        standing = stream.standing
+        if verdict.complete:
+            standing = standing.after_changes(stream.mark, resumed=stream.resumed)
+        return self._ended(stream, verdict, rows, standing)
+
+    def _ended(self, stream: OpenStream, verdict: Verdict, rows: int, standing: Standing) -> tuple[StreamResult, tuple[Any, ...]]:
+        result = StreamResult(
+            stream.id, stream.read.endpoint, stream.read.context, stream.kinds, stream.school, verdict, rows, stream.read.error,
+            stream.changes_only, stream.partial, stream.began,
+        )  # fmt: skip
         now = self._clock.now().isoformat() if verdict.complete else None
         state = "complete" if verdict.complete else "incomplete"
-        return result, (state, distinct, now, now, json.dumps({"kinds": stream.kinds}), stream.id)
+        told = {"kinds": stream.feeds, "changes_only": stream.changes_only, "partial": stream.partial, "began": stream.began}
+        progress = json.dumps(told)
+        complete_at = None if stream.changes_only else now
+        return result, (
+            state, rows, complete_at, now, progress, standing.mark, standing.full_at, standing.mapping_version, stream.id,
+        )  # fmt: skip
+
+    async def _correct(self, connection: AsyncConnection, stream: OpenStream, listed: Listed, *, complete: bool) -> None:
+        """Note beside the kept fingerprints what a list of changes has brought. Those that may be wrong are kept no longer."""
+        if stream.stale or (stream.dirty and not complete):
+            await connection.execute(text("DELETE FROM sis_fingerprint WHERE stream_id = :s"), {"s": stream.id})
+        elif stream.dirty:
+            prints, row_ids = listed.corrections()
+            note = (
+                "INSERT INTO sis_fingerprint (stream_id, portion, prints, row_ids) "
+                "SELECT :s, MIN(portion, 0) - 1, :prints, :row_ids FROM "
+                "(SELECT MIN(portion) AS portion FROM sis_fingerprint WHERE stream_id = :s)"
+            )
+            if prints:
+                await connection.execute(text(note), {"s": stream.id, "prints": prints, "row_ids": row_ids})
 
     async def _keep(self, connection: AsyncConnection, stream: OpenStream, *, complete: bool) -> None:
         """Keep the fingerprints of a long stream for its next read. What did not prove complete proves nothing then, either."""
@@ -260,6 +315,27 @@ class StagedRows:
         )
 
 
+async def count_as_whole(connection: AsyncConnection, integration_id: int, results: Sequence[StreamResult], plan: int) -> None:
+    """After a plan was applied, let the streams that it was made on count as read whole: their changes will do for a while.
+
+    One does not, and is read whole again, from which somebody is missing about whom the plan has not decided: perhaps the kind
+    was not asked for, or another list was incomplete. What a guard holds is decided.
+    """
+    proved = {result.stream_id: result.began for result in results if result.proves_absence}
+    for kind, mapping in mappings.items():
+        undecided = text(
+            "SELECT DISTINCT s.stream_id FROM sis_staged s CROSS JOIN sis_candidate c ON c.integration_id = :i AND c.kind = :k "
+            f"AND c.sis_id = s.sis_id CROSS JOIN {mapping.name} m ON m.integration_id = :i AND m.sis_id = s.sis_id "
+            "AND m.status NOT IN ('inactive', 'deleted') WHERE s.integration_id = :i AND +s.kind = :k AND s.missing_pulls > 0 "
+            "AND NOT EXISTS (SELECT 1 FROM sis_plan_row p WHERE p.plan = :p AND p.kind = :k AND p.sis_id = s.sis_id "
+            "AND p.state = 'held')"
+        )
+        for stream_id in (await connection.execute(undecided, {"i": integration_id, "k": kind, "p": plan})).scalars():
+            proved.pop(stream_id, None)
+    counts = [(began, stream_id) for stream_id, began in proved.items()]
+    await run_many(connection, "UPDATE sis_stream SET full_at = ? WHERE id = ?", counts)
+
+
 async def remembered(connection: AsyncConnection, stream: Row[Any]) -> tuple[Fingerprints, bool]:
     """The rows of a stream as its last read left them, or an interrupted one since; and whether their order was kept."""
     # Of a first read that was interrupted, nobody has counted the rows.
@@ -272,10 +348,22 @@ async def remembered(connection: AsyncConnection, stream: Row[Any]) -> tuple[Fin
     while (portion := (await connection.execute(query, {"s": stream.id, "n": number})).one_or_none()) is not None:
         known.take(portion.prints, portion.row_ids)
         number += 1
+    later = text("SELECT prints, row_ids FROM sis_fingerprint WHERE stream_id = :s AND portion < 0 ORDER BY portion DESC")
+    corrected(known, [(row.prints, row.row_ids) for row in await connection.execute(later, {"s": stream.id})])
     if stream.state != "complete":
         async for rows in _staged_rows(connection, stream.id, size):
             known.correct(rows)
     return known, True
+
+
+async def count_rows(connection: AsyncConnection, integration_id: int, stream_id: int) -> int:
+    """How many rows a stream has: those that are staged and not missing, and those that wait and never were."""
+    query = text(
+        "SELECT (SELECT COUNT(*) FROM sis_staged WHERE stream_id = :s AND part = 0 AND missing_pulls = 0) + "
+        "(SELECT COUNT(*) FROM sis_quarantine q WHERE q.integration_id = :i AND q.stream_id = :s "
+        "AND NOT EXISTS (SELECT 1 FROM sis_staged m WHERE m.stream_id = q.stream_id AND m.key = q.key))"
+    )
+    return int((await connection.execute(query, {"i": integration_id, "s": stream_id})).scalar_one())
 
 
 async def collect(connection: AsyncConnection, stream_id: int, size: int) -> Fingerprints:

@@ -6,29 +6,41 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import cast
+from typing import Literal, cast
 
 from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from sis_connect import audit
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.clock import Clock
-from sis_connect.errors import ConflictError, ProviderError
+from sis_connect.errors import ProviderError
 from sis_connect.provider import BaseSISProvider, ProviderInfo, Scope
+from sis_connect.records import on_request
 from sis_connect.roster.apply import Applier
 from sis_connect.roster.conflict import Policy
 from sis_connect.roster.guard import evaluate
-from sis_connect.roster.holds import Hold, census, count_emptied, find_hold, mark_changes_of_id, raise_holds
+from sis_connect.roster.holds import (
+    Hold,
+    census,
+    count_emptied,
+    decide_hold,
+    find_hold,
+    mark_changes_of_id,
+    raise_holds,
+    release_dependents,
+)
 from sis_connect.roster.merge import Rules
 from sis_connect.roster.operation import Operations
 from sis_connect.roster.plan import Planner
 from sis_connect.roster.pull import Pull, count_records, judge_pull, kinds_to_read
 from sis_connect.roster.report import Meter, Progress, SyncReport
 from sis_connect.roster.scopes import as_stored, covers
-from sis_connect.roster.stage import GroundMoved, Staging
+from sis_connect.roster.stage import Staging
+from sis_connect.roster.staged_rows import count_as_whole
+from sis_connect.roster.succession import succeed, take_over
+from sis_connect.roster.years import supersede
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.lease import Lease, check_fence, hold_lease
 from sis_connect.store.sql import Store
@@ -45,6 +57,7 @@ class Request:
     scope: Scope = field(default_factory=Scope)
     full: bool = False
     strict: bool = False
+    only_plan: bool = False
     actor: str = ""
 
 
@@ -85,9 +98,7 @@ class Synchroniser:
         """Read and decide; write nothing to the roster."""
 
         async def work(report: SyncReport, lease: Lease) -> None:
-            planner = await self._read_and_plan(report, lease, request)
-            if planner is not None and report.holds and request.strict:
-                await self._hold_all(report, planner.plan)
+            await self._read_and_plan(report, lease, replace(request, only_plan=True))
 
         return await self.operations.run("plan", request.actor, work)
 
@@ -95,11 +106,11 @@ class Synchroniser:
         """Read, decide, and apply what no guard holds."""
 
         async def work(report: SyncReport, lease: Lease) -> None:
-            planner = await self._read_and_plan(report, lease, request)
-            if planner is not None and report.holds and request.strict:
-                await self._hold_all(report, planner.plan)
-            elif planner is not None:
-                await self._apply(report, lease, planner.plan, fresh=True)
+            made = await self._read_and_plan(report, lease, request)
+            if made is not None and not (report.holds and request.strict):
+                planner, staging = made
+                await self._apply(report, lease, planner.plan, fresh=staging)
+                await take_over(planner, integration=self.integration, actor=request.actor)
 
         return await self.operations.run("sync", request.actor, work)
 
@@ -116,32 +127,31 @@ class Synchroniser:
         """Apply at once what a guard held, as far as it is still as planned."""
 
         async def work(report: SyncReport, lease: Lease) -> None:
-            await self._decide_hold(hold, "approved", actor)
+            await self._decide(hold, "approved", actor)
             await self._apply(report, lease, hold.plan, hold=hold.id)
 
         return await self.operations.run("approve", actor, work)
 
     async def reject(self, hold: Hold, actor: str) -> Hold:
-        """Refuse what a guard held. It is not proposed again until the SIS says something else."""
-        async with hold_lease(self.store, self.operations.lease_name, self.clock), self.store.write() as connection:
-            await connection.execute(
-                text(
-                    "INSERT INTO sis_rejection (integration_id, kind, sis_id, source, actor, at) "
-                    "SELECT :i, kind, sis_id, source, :actor, :at FROM sis_plan_row WHERE plan = :p AND hold_id = :h "
-                    "ON CONFLICT (integration_id, kind, sis_id) DO UPDATE SET source = excluded.source"
-                ),
-                {"i": self.integration_id, "actor": actor, "at": self.clock.now().isoformat(), "p": hold.plan, "h": hold.id},
-            )
-        await self._decide_hold(hold, "rejected", actor)
+        """Refuse what a guard held. It is not proposed again until the SIS says something else.
+
+        What only a strict run held is not refused: no guard objects to it, and the next sync proposes it again.
+        """
+        async with hold_lease(self.store, self.operations.lease_name, self.clock):
+            await self._decide(hold, "rejected", actor)
         return await find_hold(self.store, hold.id)
+
+    async def _decide(self, hold: Hold, state: Literal["approved", "rejected"], actor: str) -> None:
+        async with self.store.write() as connection:
+            await decide_hold(connection, hold, state, actor, now=self.clock.now(), integration=self.integration)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    async def _read_and_plan(self, report: SyncReport, lease: Lease, request: Request) -> Planner | None:
-        kinds = kinds_to_read(self.info, request.kinds)
+    async def _read_and_plan(self, report: SyncReport, lease: Lease, request: Request) -> tuple[Planner, Staging] | None:
+        kinds = kinds_to_read(self.info, request.kinds, self.config.fields)
         staging = await self._read(report, lease, request, kinds)
-        if request.scope.students is not None:
-            # What the provider can tell of one student is all that such a read is about.
+        if request.scope.students is not None or request.scope.schools is not None:
+            # What the provider can tell of some schools or students is all that such a read is about.
             kinds = tuple(kind for kind in kinds if any(kind in result.kinds for result in staging.results))
         judge_pull(report, staging, kinds)
         await count_records(report, staging, self.info.capabilities, kinds)
@@ -150,21 +160,27 @@ class Synchroniser:
             return None
         first = await self._read_first_time(request)
         if "students" in kinds and not report.records["students"] and not await self._any_students():
-            raise ProviderError(
-                "The SIS delivered no students, and there were none before.",
-                remedy="Check with `doctor` that the credentials may read students and that the school year is right.",
+            broken = [result.error for result in staging.results if result.error is not None and "students" in result.kinds]
+            raise (
+                broken[0]
+                if broken
+                else ProviderError(
+                    "The SIS delivered no students, and there were none before.",
+                    remedy="Check with `doctor` that the credentials may read students and that the school year is right.",
+                )
             )
         planner = await self._plan(report, lease, request, kinds, staging)
         await self._guard(report, planner, staging, request, first=first)
         await self._summarise(report, planner)
-        return planner
+        return planner, staging
 
     async def _read(self, report: SyncReport, lease: Lease, request: Request, kinds: tuple[Kind, ...]) -> Staging:
         if self.provider is None:
             raise ProviderError("There is no open provider to read from.")
-        pull = Pull(provider=self.provider, kinds=kinds, scope=request.scope, meter=self.meter)
-        for resume in (not request.full, False):
-            staging = Staging(
+        provider, every = self.provider, self.config.full_every
+        pull = Pull(provider=provider, kinds=kinds, scope=request.scope, meter=self.meter)
+        return await pull.read(
+            lambda: Staging(
                 self.store,
                 integration_id=self.integration_id,
                 operation_id=report.operation,
@@ -172,14 +188,12 @@ class Synchroniser:
                 clock=self.clock,
                 capabilities=self.info.capabilities,
                 asked={kind: self.config.asked(kind) for kind in KINDS},
+                kinds=kinds,
                 full=request.full,
-            )
-            try:
-                await pull.into(staging, resume=resume)
-            except GroundMoved:
-                continue  # what was read before the interruption proves nothing now: all is read from the start, once
-            return staging
-        raise ProviderError("The read could not be started anew.")
+            ),
+            full=request.full,
+            full_every=self.info.full_every if every is None else every,
+        )
 
     async def _read_first_time(self, request: Request) -> frozenset[Kind]:
         """The kinds of which no plan that was applied to its end saw as much as this one. An interrupted first counts as none."""
@@ -201,8 +215,6 @@ class Synchroniser:
     ) -> Planner:
         policy = Policy(self.config.strategy, self.config.policies)
         fingerprint = json.dumps([policy.strategy, {name: rule.model_dump() for name, rule in sorted(policy.fields.items())}])
-        async with self.store.read() as connection:
-            emptied = await count_emptied(connection, self.integration_id, staging.results)
         report.plan = uuid.uuid4().hex
         planner = Planner(
             store=self.store,
@@ -214,11 +226,17 @@ class Synchroniser:
             rules=lambda kind: self._rules(kind, policy),
             today=self.today,
             scope=request.scope,
+            unasked={kind: on_request(kind) - self.config.asked(kind) for kind in KINDS},
             plan=await self._open_plan(report, kinds, request.scope),
-            proven=frozenset(result.stream_id for result in staging.results if result.verdict.complete),
-            emptied={result.stream_id: result.school or "" for result in staging.results if result.stream_id in emptied},
+            proven=frozenset(result.stream_id for result in staging.results if result.proves_absence),
             progress=lambda kind, number: self.meter.tell("deciding", kind, number),
         )
+        await supersede(planner, staging.results)
+        carry_out = not (request.strict or request.only_plan)
+        await succeed(planner, integration=self.integration, actor=request.actor, carry_out=carry_out)
+        async with self.store.read() as connection:
+            emptied = await count_emptied(connection, self.integration_id, [it for it in staging.results if it.proves_absence])
+        planner.emptied = {result.stream_id: result.school or "" for result in staging.results if result.stream_id in emptied}
         for result in staging.results:
             for kind, number in emptied.get(result.stream_id, {}).items():
                 key = kind, result.school or ""
@@ -226,7 +244,11 @@ class Synchroniser:
         changed = await self._policy_changed(fingerprint)
         # A new policy concerns all kinds, also those that this run does not decide about.
         await planner.nominate(self.info.capabilities.offered() if changed else kinds, everything=request.full or changed)
-        await planner.decide(kinds)
+        for kind in (kind for kind in KINDS if kind in kinds):
+            await planner.decide((kind,))
+            async with self.store.write() as connection:
+                await check_fence(connection, lease)
+                await release_dependents(connection, self.integration_id)
         report.conflicts = planner.conflicts
         await self._remember_policy(fingerprint)
         return planner
@@ -247,6 +269,7 @@ class Synchroniser:
             grace=timedelta(hours=self.config.absence_grace),
             now=self.clock.now(),
             today=self.today,
+            history=capabilities.stint_history,
         )
 
     async def _policy_changed(self, fingerprint: str) -> bool:
@@ -267,19 +290,26 @@ class Synchroniser:
             await check_fence(connection, planner.lease)
             await self._count_newly_bad(connection, report, planner, staging)
             if first < frozenset(KINDS):
-                await mark_changes_of_id(connection, self.integration_id, planner.plan, self.info.capabilities, counts)
+                await mark_changes_of_id(
+                    connection, self.integration_id, planner.plan, self.info.capabilities, counts, planner.contested
+                )
             population = await census(connection, self.integration_id, counts, request.scope.schools)
             trips = evaluate(counts, population, first=first)
             report.holds = [
                 Hold(**{**{name: getattr(hold, name) for name in hold.__slots__}, "integration": self.integration})
                 for hold in await raise_holds(
                     connection, self.integration_id, planner.plan, trips, now=self.clock.now(), owner=request.actor,
-                    judged=() if narrow else report.records.keys(),
+                    judged=None if narrow else self._judged(report, staging), strict=request.strict,
                 )
             ]  # fmt: skip
             await self._acknowledge(connection, report, {trip.kind for trip in trips if trip.guard == "quarantine"})
         if report.holds and report.status != "failed":
             report.status = "held"
+
+    def _judged(self, report: SyncReport, staging: Staging) -> frozenset[str]:
+        """The kinds of which a run knows all that is to be proposed: those that it saw whole, and those that are not offered."""
+        seen = {kind for kind in report.records if kind in staging.seen_whole}
+        return frozenset(seen | set(KINDS) - set(self.info.capabilities.offered()))
 
     async def _count_newly_bad(self, connection: AsyncConnection, report: SyncReport, planner: Planner, staging: Staging) -> None:
         query = text(
@@ -288,7 +318,8 @@ class Synchroniser:
         )
         for row in await connection.execute(query, {"i": self.integration_id}):
             kind = cast(Kind, row.kind)
-            planner.counts.newly_bad[kind] = row.number, max(staging.rows[kind], row.number)
+            rows = sum(result.distinct for result in staging.results if kind in result.kinds)
+            planner.counts.newly_bad[kind] = row.number, max(rows, row.number)
             report.changes.setdefault(kind, {})["quarantine"] = row.number
 
     async def _acknowledge(self, connection: AsyncConnection, report: SyncReport, held: Set[Kind]) -> None:
@@ -303,8 +334,8 @@ class Synchroniser:
     async def _summarise(self, report: SyncReport, planner: Planner) -> None:
         """Count the plan: what it would change, what is held, and why."""
         query = text(
-            "SELECT kind, action, reason, state, flags LIKE '% absent %' AS absent, COUNT(*) AS number FROM sis_plan_row "
-            "WHERE plan = :p GROUP BY kind, action, reason, state, absent"
+            "SELECT kind, action, reason, state, flags LIKE '% absent %' OR flags LIKE '% unseen %' AS absent, "
+            "COUNT(*) AS number FROM sis_plan_row WHERE plan = :p GROUP BY kind, action, reason, state, absent"
         )
         touched: dict[str, int] = defaultdict(int)
         async with self.store.read() as connection:
@@ -321,6 +352,8 @@ class Synchroniser:
         for kind, number in report.records.items():
             if isinstance(number, int):
                 report.changes.setdefault(kind, {})["unchanged"] = max(0, number - touched[kind])
+        for kind, number in planner.renamed.items():
+            report.reasons.setdefault(kind, {})["renamed"] = number
         report.quarantined = await self._waiting()
 
     async def _waiting(self) -> int:
@@ -332,7 +365,7 @@ class Synchroniser:
     # -- applying ------------------------------------------------------------------------------------------------------
 
     async def _apply(
-        self, report: SyncReport, lease: Lease, number: int, *, hold: str | None = None, fresh: bool = False
+        self, report: SyncReport, lease: Lease, number: int, *, hold: str | None = None, fresh: Staging | None = None
     ) -> None:
         applier = Applier(
             store=self.store,
@@ -344,7 +377,7 @@ class Synchroniser:
             plan=number,
             progress=lambda kind, number: self.meter.tell("applying", kind, number),
         )
-        await applier.apply(hold=hold, fresh=fresh)
+        await applier.apply(hold=hold, fresh=fresh is not None)
         for kind in report.changes.keys() | applier.changes.keys():
             planned = report.changes.setdefault(kind, {})
             kept: dict[str, int] = {name: planned[name] for name in ("unchanged", "quarantine") if name in planned}
@@ -354,39 +387,6 @@ class Synchroniser:
         if hold is None:
             async with self.store.write() as connection:
                 await connection.execute(update(plan).where(plan.c.number == number).values(state="applied"))
-
-    async def _hold_all(self, report: SyncReport, number: int) -> None:
-        """`strict`: one hold holds everything."""
-        for kind, counts in report.changes.items():
-            for action in [name for name in counts if name not in ("unchanged", "quarantine")]:
-                held = report.held.setdefault(kind, {})
-                held[action] = held.get(action, 0) + counts.pop(action)
-        async with self.store.write() as connection:
-            mark = "UPDATE sis_plan_row SET state = 'held', hold_id = :h WHERE plan = :p AND state = 'planned'"
-            await connection.execute(text(mark), {"h": report.holds[0].id, "p": number})
-
-    async def _decide_hold(self, hold: Hold, state: str, actor: str) -> None:
-        async with self.store.write() as connection:
-            now = self.clock.now().isoformat()
-            result = await connection.execute(
-                text(
-                    "UPDATE sis_hold SET state = :s, decided_by = :a, decided_at = :t "
-                    "WHERE id = :h AND state = 'open' AND expires_at > :t"
-                ),
-                {"s": state, "a": actor, "t": now, "h": hold.id},
-            )
-            if not result.rowcount:
-                raise ConflictError(
-                    f"The hold {hold.id} is not open any more: it was decided, has lapsed or has expired.",
-                    remedy="See `sis-connect holds`; a sync renews what is still too much.",
-                    retryable=False,
-                )
-            if hold.guard == "quarantine":
-                await connection.execute(
-                    text("UPDATE sis_quarantine SET acknowledged = 1 WHERE integration_id = :i AND kind = :k"),
-                    {"i": self.integration_id, "k": hold.kind},
-                )
-            await audit.record(
-                connection, at=self.clock.now(), actor=actor, action=f"hold.{state}", integration=self.integration,
-                detail={"hold": hold.id, "guard": hold.guard, "kind": hold.kind, "count": hold.count},
-            )  # fmt: skip
+                if fresh is not None:
+                    await check_fence(connection, lease)
+                    await count_as_whole(connection, self.integration_id, fresh.results, number)

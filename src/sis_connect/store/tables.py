@@ -129,6 +129,7 @@ call_statistic = Table(
 )
 
 #: One endpoint in one context, and how far it has been read. `cursor`, `seen` and `progress` let an interrupted read go on.
+#: `full_at` is when it was last read whole and proved complete, under `mapping_version`; `mark` is where its changes begin.
 stream = Table(
     "sis_stream",
     metadata,
@@ -144,6 +145,9 @@ stream = Table(
     Column("cursor_at", Text),
     Column("seen", LargeBinary),
     Column("progress", Text),
+    Column("mark", Text),
+    Column("full_at", Text),
+    Column("mapping_version", Text),
     UniqueConstraint("integration_id", "endpoint", "context"),
 )
 
@@ -157,7 +161,7 @@ fingerprint = Table(
     Column("row_ids", LargeBinary, nullable=False),
 )
 
-#: What source rows say: one table row for each record (`part`) that a source row feeds. Where a row feeds none, `kind` is empty.
+#: One row for each record (`part`) that a source row feeds, with an empty `kind` where none, `whole` = 0 where it only completes.
 staged = Table(
     "sis_staged",
     metadata,
@@ -174,9 +178,11 @@ staged = Table(
     Column("updated_at", Text),
     Column("missing_pulls", Integer, nullable=False, server_default="0"),
     Column("missing_since", Text),
+    Column("whole", Integer, nullable=False, server_default="1"),
     UniqueConstraint("stream_id", "key", "part"),
     Index("ix_sis_staged_record", "integration_id", "kind", "sis_id"),
     Index("ix_sis_staged_missing", "integration_id", **_where("missing_pulls > 0")),
+    Index("ix_sis_staged_parts", "integration_id", "kind", "sis_id", **_where("whole = 0")),
 )
 
 #: Identifiers by which other records refer to this one.
@@ -218,7 +224,7 @@ quarantine = Table(
     UniqueConstraint("integration_id", "stream_id", "kind", "key"),
 )
 
-#: What a person refused, until the SIS says something else.
+#: What a person refused, until the SIS says something else, of it or of the owner that it was held with.
 rejection = Table(
     "sis_rejection",
     metadata,
@@ -228,6 +234,8 @@ rejection = Table(
     Column("source", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("at", Text, nullable=False),
+    Column("owner_kind", Text),
+    Column("owner_id", Text),
 )
 
 #: `position` is how far it has been applied: kind and `sis_id` of the last row, or `done`.
@@ -322,24 +330,11 @@ audit = Table(
     Column("digest", Text, nullable=False),
 )
 
-_SINGULAR: Mapping[Kind, str] = MappingProxyType(
-    {
-        "schools": "school",
-        "terms": "term",
-        "courses": "course",
-        "staff": "staff",
-        "students": "student",
-        "school_enrollments": "school_enrollment",
-        "sections": "section",
-        "enrollments": "enrollment",
-        "guardians": "guardian",
-    }
-)
-
 
 def _mapping(kind: Kind) -> Table:
+    one = kind.removesuffix("s")
     return Table(
-        f"sis_{_SINGULAR[kind]}_mapping",
+        f"sis_{one}_mapping",
         metadata,
         _integration(primary_key=True),
         Column("sis_id", Text, primary_key=True),
@@ -350,7 +345,7 @@ def _mapping(kind: Kind) -> Table:
         Column("base_local", Text),
         Column("due", Text),
         Column("changed_at", Text, nullable=False),
-        Index(f"ix_sis_{_SINGULAR[kind]}_mapping_due", "integration_id", "due", **_where("due IS NOT NULL")),
+        Index(f"ix_sis_{one}_mapping_due", "integration_id", "due", **_where("due IS NOT NULL")),
         sqlite_with_rowid=False,
     )
 

@@ -7,10 +7,10 @@ committed together; another one may ignore it, and must then bear being asked fo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from sqlalchemy import text
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import Kind
 from sis_connect.store.creations import Creations, Document, Outcome, Write
+from sis_connect.store.renames import referring_to, rename_ids, rename_in_lists, renaming
 from sis_connect.store.sql import run_many
 from sis_connect.store.tables import BOOLEAN_FIELDS, JSON_FIELDS, mappings, roster_fields
 
@@ -53,6 +54,19 @@ class RosterTarget(Protocol):
 
     async def nominate(self, connection: AsyncConnection, kind: Kind) -> None:
         """Make candidates of the rows that somebody else has edited or deleted."""
+        ...
+
+
+@runtime_checkable
+class Renaming(RosterTarget, Protocol):
+    """A target whose records can go by other ids. In one that cannot, a record with another id is held for a person."""
+
+    async def rename(self, connection: AsyncConnection, kind: Kind, names: Mapping[str, str]) -> Collection[str]:
+        """Let rows go by other ids from now on (former `sis_id`: new one), and let all references to them follow.
+
+        Rows that are not there are no fault, and it may be asked for what it has done already. Returns the former ids that have
+        to stay, since another row goes by the new one.
+        """
         ...
 
 
@@ -150,6 +164,18 @@ class BuiltInTarget:
     async def settle(self, connection: AsyncConnection, kind: Kind, sis_ids: Sequence[str]) -> None:
         statement = f"UPDATE roster_{kind} SET edited_at = NULL WHERE integration_id = ? AND sis_id = ? AND edited_at IS NOT NULL"
         await run_many(connection, statement, [(self._integration, sis_id) for sis_id in sis_ids])
+
+    async def rename(self, connection: AsyncConnection, kind: Kind, names: Mapping[str, str]) -> Collection[str]:
+        ours, where, written = (self._integration,), "integration_id = ?", ", revision = revision + 1"
+        taken = set(await self.find(connection, kind, list(names.values())))
+        refused = [former for former, new in names.items() if new in taken]
+        async with renaming(connection, {former: new for former, new in names.items() if new not in taken}):
+            await rename_ids(connection, f"roster_{kind}", ours, where=where, also=written)
+            for by in referring_to(kind):
+                table, only = f"roster_{by.kind}", f"{where} AND role {by.role}" if by.role else where
+                change = rename_in_lists if by.many else rename_ids
+                await change(connection, table, ours, where=only, column=by.field, also=written)
+        return refused
 
     async def nominate(self, connection: AsyncConnection, kind: Kind) -> None:
         values = {"i": self._integration}

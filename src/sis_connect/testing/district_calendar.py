@@ -40,18 +40,24 @@ class SchoolYear:
         return nth_weekday(self.year, 6, FRIDAY, 1) + timedelta(days=1)
 
     def parts(self, portion: int) -> list[tuple[date, date]]:
-        """The year cut into 1, 2, 3 or 4 parts, as (first day, first day after)."""
+        """The year cut into 1, 2, 3 or 4 parts, as (first day, first day after). Quarters are halves of the semesters."""
         if portion == 1:
             return [(self.start, self.end)]
         if portion == 2:
             return [(self.start, self.second_semester), (self.second_semester, self.end)]
-        length = (self.end - self.start).days
-        cuts = [self.start + timedelta(days=length * part // portion) for part in range(portion)] + [self.end]
-        return list(pairwise(cuts))
+        if portion == 4:
+            return [half for semester in self.parts(2) for half in _cut(*semester, 2)]
+        return _cut(self.start, self.end, portion)
 
     @property
     def next(self) -> SchoolYear:
         return SchoolYear(self.year + 1)
+
+
+def _cut(start: date, end: date, parts: int) -> list[tuple[date, date]]:
+    """A stretch of days in equal parts."""
+    length = (end - start).days
+    return list(pairwise([*(start + timedelta(days=length * part // parts) for part in range(parts)), end]))
 
 
 def story_date(school_year: int, day: int) -> date:

@@ -248,7 +248,7 @@ def staff_change(day: Day) -> None:
     if chosen.staff in state.spared_staff:
         return
     teachers.remove(chosen.serial)
-    state.put(replace(chosen, active=False))
+    state.end_affiliation(chosen)
     for serial in state.sections_of[student.school]:
         if state.sections[serial].teacher == chosen.serial:
             state.put(replace(state.sections[serial], teacher=day.random.choice(teachers)))
@@ -305,6 +305,7 @@ SUMMER_EVENTS: dict[Callable[[Day], None], float] = {
 
 def roll_over(state: DistrictState) -> None:
     """Promote, graduate, take in the kindergartners, and open the new year's terms and classes."""
+    state.close_year()
     state.year = current_year(state.today)
     state.planned_exits.clear()
     open_terms(state)

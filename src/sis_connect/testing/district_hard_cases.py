@@ -171,7 +171,7 @@ def plant_staff(state: DistrictState) -> None:
     state.note("staff_at_two_schools", state.staff[shared.staff])
     state.note("one_staff_school", state.staff[add_staff(state, school["one_room"]).staff])
     gone = add_staff(state, school["high"], teacher=False)
-    state.put(replace(gone, active=False))
+    state.end_affiliation(gone)
     state.note("staff_who_left", state.staff[gone.staff])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from itertools import count
 from random import Random
 from typing import Any, TypeVar
@@ -34,11 +34,14 @@ class DistrictState:
     `sections_of`: school → its sections of the current year. `teachers_of`: school → affiliations of those who teach there now.
     `course_numbers`: number → course. `planned_exits`: students who leave on a date to come.
     `hard_cases`: name of the case → keys of the records that show it. Their records are spared by the daily churn.
+    `removed`: table → serial → the record that is no longer current, and since when: enrolments that never came to pass or whose
+    year is over, sections and terms of past years, affiliations that have ended. `former_teachers`: section → affiliations that
+    taught it before, and until when.
     """
 
     def __init__(self, year: SchoolYear, today: date, random: Random) -> None:
         self.year = year
-        self.today = today
+        self.today = self.opened = today
         self.random = random
         self.schools: dict[int, School] = {}
         self.terms: dict[int, Term] = {}
@@ -70,6 +73,9 @@ class DistrictState:
             Section: self.sections,
             Enrollment: self.enrollments,
         }
+        self.removed: defaultdict[type[Keyed], dict[int, tuple[Any, date]]] = defaultdict(dict)
+        self.former_teachers: defaultdict[int, dict[int, date]] = defaultdict(dict)
+        self._changed: defaultdict[type[Keyed], dict[int, date]] = defaultdict(dict)
         self._serials: dict[type[Keyed], count[int]] = {table: count() for table in self._tables}
 
     def next_serial(self, table: type[Keyed]) -> int:
@@ -77,8 +83,52 @@ class DistrictState:
 
     def put(self, record: R) -> R:
         """Take in a record, in the place of the one with its serial if there is one."""
+        if isinstance(record, Section):
+            self._hand_over(record)
         self._tables[type(record)][record.serial] = record
+        self._touch(record)
         return record
+
+    def _touch(self, record: Keyed) -> None:
+        """Remember that a record changes today; how things were on the first day needs no memory."""
+        if self.today != self.opened:
+            self._changed[type(record)][record.serial] = self.today
+
+    def _hand_over(self, section: Section) -> None:
+        """Remember who taught a section until today."""
+        before = self.sections.get(section.serial)
+        if before is not None and before.teacher != section.teacher:
+            self.former_teachers[section.serial][before.teacher] = self.today
+            self.former_teachers[section.serial].pop(section.teacher, None)
+
+    def changed_on(self, record: Keyed) -> date:
+        """The day on which a record last changed, or ceased to be current. Of what the story began with, a day before it."""
+        gone = self.removed[type(record)].get(record.serial)
+        if gone is not None:
+            return gone[1]
+        known = self._changed[type(record)].get(record.serial)
+        return known or self.opened - timedelta(days=1 + record.serial * 7919 % 60)
+
+    def retire(self, record: Keyed) -> None:
+        """From today on a record is no longer current; what the story begins with has not been for a while."""
+        since = self.changed_on(record) if self.today == self.opened else self.today
+        self.removed[type(record)].setdefault(record.serial, (record, since))
+
+    def end_affiliation(self, affiliation: Affiliation) -> Affiliation:
+        """Somebody stops working at a school."""
+        ended = self.put(replace(affiliation, active=False))
+        self.retire(ended)
+        return ended
+
+    def close_year(self) -> None:
+        """The terms, sections and class lists that were current belong to the past."""
+        for term in self.terms.values():
+            self.retire(term)
+        for taught in self.sections_of.values():
+            for section in taught:
+                self.retire(self.sections[section])
+                for enrollment in self.rosters.get(section, ()):
+                    self.retire(self.enrollments[enrollment])
 
     def change_student(self, student: int, **changes: Any) -> Student:
         return self.put(replace(self.students[student], **changes))
@@ -138,14 +188,15 @@ class DistrictState:
     def enroll(self, student: int, section: int, begin: date, end: date, *, dropped: bool = False) -> Enrollment:
         serial = self.next_serial(Enrollment)
         enrollment = Enrollment(serial, student, section, begin, end, dropped)
-        self.enrollments[serial] = enrollment
+        self.put(enrollment)
         self.rosters[section].append(serial)
         self.schedules[student].append(serial)
         return enrollment
 
     def remove_enrollment(self, serial: int) -> None:
-        """An enrolment that never came to pass leaves no trace."""
+        """An enrolment that never came to pass is in no list any more."""
         enrollment = self.enrollments.pop(serial)
+        self.retire(enrollment)
         self.rosters[enrollment.section].remove(serial)
         self.schedules[enrollment.student].remove(serial)
 

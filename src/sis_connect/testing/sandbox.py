@@ -4,9 +4,9 @@
         ... connect to sandbox.base_url with sandbox.client_id and sandbox.client_secret ...
         sandbox.set_day(1)
 
-`running_sandbox` also works with a plain `with`. Control endpoints, all below `/_sandbox`: `POST day`, `GET stats`,
-`POST fault`, `DELETE fault`, `GET truth?kind=K[&history=1][&fields=…]`, and `POST set` (settings while it runs), `GET leaks`
-(where a redirect or a link to another origin was followed with credentials).
+`running_sandbox` also works with a plain `with`. Control endpoints, all below `/_sandbox` (of the server, or of the base URL):
+`POST day`, `GET stats`, `POST fault`, `DELETE fault`, `GET truth?kind=K[&history=1][&fields=…]`, and `POST set` (settings while
+it runs), `GET leaks` (where a redirect or a link to another origin was followed with credentials).
 """
 
 from __future__ import annotations
@@ -77,15 +77,14 @@ def build_app(
 def ready_message(provider: str, app: SandboxApp, base_url: str, rate: str | None) -> dict[str, Any]:
     """What a client needs to know to connect."""
     sandbox = app.sandbox
-    told = {key: value for key, value in sandbox.settings.items() if key in sandbox.client_settings}
     return {
         "provider": provider,
-        "base_url": base_url,
-        "token_url": base_url + sandbox.token_path,
+        "base_url": base_url + sandbox.base_path,
+        "token_url": base_url + sandbox.token_path + sandbox.token_url_query,
         "client_id": sandbox.client_id,
         "client_secret": sandbox.client_secret,
         "date": sandbox.district.today.isoformat(),
-        "settings": {"rate_limit": rate or "off", **told},
+        "settings": {"rate_limit": rate or "off", **sandbox.told_settings()},
     }
 
 

@@ -28,6 +28,8 @@ from sis_connect.testing.traffic import Traffic
 CONTROL = "/_sandbox"
 #: Where redirects and links to another origin lead: a page that writes down who came with credentials.
 ELSEWHERE = f"{CONTROL}/elsewhere"
+#: The control endpoints answer below any path, so that they are also found below a base URL.
+_BELOW = re.compile(f"{CONTROL}(/.*|$)")
 
 
 class Sandbox(ABC):
@@ -35,10 +37,10 @@ class Sandbox(ABC):
 
     `settings` are the `--set` values; a subclass names those it knows in `known_settings`, with their defaults, and in
     `client_settings` those that a client must be told. `faults` are asked wherever a list, a total, a next link or a token is
-    made.
+    made. `token_path` and `base_path` are below the server's address, `token_url_query` (with its `?`) behind the token's; a
+    subclass in which they depend on settings makes them properties.
     """
 
-    token_path: ClassVar[str] = "/oauth/token"  # noqa: S105 - a path, no secret
     known_settings: ClassVar[Mapping[str, str]] = {}
     client_settings: ClassVar[frozenset[str]] = frozenset()
     #: Fields that only an option of the provider brings; like on-request fields, they belong to the truth where they are named.
@@ -52,6 +54,25 @@ class Sandbox(ABC):
             self.set(key, value)
         self.client_id = str(uuid5(NAMESPACE_URL, f"https://example.org/{district.seed}/id"))
         self.client_secret = str(uuid5(NAMESPACE_URL, f"https://example.org/{district.seed}/secret"))
+
+    @property
+    def token_path(self) -> str:
+        """Where tokens come from."""
+        return "/oauth/token"
+
+    @property
+    def token_url_query(self) -> str:
+        """What an administrator copies behind the token's address."""
+        return ""
+
+    @property
+    def base_path(self) -> str:
+        """What stands between the server's address and the API's paths."""
+        return ""
+
+    def told_settings(self) -> dict[str, str]:
+        """What a client must know of the settings."""
+        return {key: value for key, value in self.settings.items() if key in self.client_settings}
 
     @property
     @abstractmethod
@@ -72,6 +93,11 @@ class Sandbox(ABC):
     @abstractmethod
     def moved(self) -> None:
         """The day or a setting has changed: forget what was made for the one before."""
+
+    @property
+    def clock(self) -> datetime:
+        """The time in the `Date` header of answers."""
+        return datetime.now(UTC)
 
     def error(self, status: int, message: str) -> Response:
         """An error in the vendor's words."""
@@ -108,10 +134,20 @@ class SandboxApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = format_datetime(self.sandbox.clock, usegmt=True).encode()
+                message = {**message, "headers": [*message["headers"], (b"date", date)]}
+            await send(message)
+
+        await self._serve(scope, receive, dated)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = re.sub("/{2,}", "/", scope["path"])
         scope = {**scope, "path": path}
-        if path.startswith(CONTROL):
-            response = await self._control(path, Request(scope, receive))
+        if control := _BELOW.search(path):
+            response = await self._control(control[1].strip("/"), Request(scope, receive))
             await response(scope, receive, send)
             return
         wait = self.traffic.arrive(path, time.monotonic())
@@ -148,7 +184,7 @@ class SandboxApp:
         take = self.sandbox.faults.take
         if fault := take("retry_after", target):
             response = self.sandbox.error(429, "Too many requests.")
-            response.headers["Retry-After"] = _retry_after(fault.value)
+            response.headers["Retry-After"] = _retry_after(fault.value, self.sandbox.clock)
             return response
         if fault := take("status", target):
             return self.sandbox.error(int(fault.number), "This fault was asked for.")
@@ -185,8 +221,8 @@ class SandboxApp:
 
     # Control
 
-    async def _control(self, path: str, request: Request) -> Response:
-        if path.startswith(ELSEWHERE):
+    async def _control(self, name: str, request: Request) -> Response:
+        if name.startswith("elsewhere"):
             return self._elsewhere(request)
         actions: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {
             ("POST", "day"): self._post_day,
@@ -197,11 +233,10 @@ class SandboxApp:
             ("POST", "set"): self._post_set,
             ("GET", "leaks"): self._get_leaks,
         }
-        name = path.removeprefix(CONTROL).strip("/")
         action = actions.get((request.method, name))
         if action is None:
             known = any(path_name == name for _, path_name in actions)
-            return JSONResponse({"error": f"There is no {request.method} {path}."}, 405 if known else 404)
+            return JSONResponse({"error": f"There is no {request.method} {CONTROL}/{name}."}, 405 if known else 404)
         try:
             return await action(request)
         except SISError as error:
@@ -269,8 +304,8 @@ def other_origin(scope: Scope) -> str:
     return f"http://localhost:{port}{ELSEWHERE}?server={host}"
 
 
-def _retry_after(value: str) -> str:
+def _retry_after(value: str, now: datetime) -> str:
     if value.startswith("date"):
         seconds = float(value.removeprefix("date").strip("+") or 1)
-        return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+        return format_datetime(now + timedelta(seconds=seconds), usegmt=True)
     return value or "1"

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 #: `none`: no token yet, the next use fetches one, or a person has to agree first. `active` serves; `expired` is replaced on the
 #: next use. `failing`: a renewal failed and is tried again. `broken`: only a person can help. `revoked`: we gave it back.
-#: `unreadable`: settings or secrets cannot be read, mostly since their key is missing.
-Condition = Literal["none", "active", "expired", "failing", "broken", "revoked", "unreadable"]
+#: `unreadable`: settings or secrets cannot be read, mostly since their key is missing. `tokenless`: its grant needs no token.
+Condition = Literal["none", "active", "expired", "failing", "broken", "revoked", "unreadable", "tokenless"]
 #: Whether the key that seals now sealed everything, or a former one some of it, or one that is missing.
 KeyState = Literal["current", "former", "missing"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,14 +40,21 @@ class Response:
 ErrorReader = Callable[[int, Mapping[str, str], bytes], SISError | None]
 
 
-def fault(response: Response, *, base_url: str, now: datetime, read_error: ErrorReader | None = None) -> SISError | None:
-    """The error that an answer stands for; `None` for a usable one."""
+def fault(
+    response: Response,
+    *,
+    base_url: str,
+    now: datetime,
+    read_error: ErrorReader | None = None,
+    presented: str | None = "access token",
+) -> SISError | None:
+    """The error that an answer stands for; `None` for a usable one. `presented` is what was to let us in, if anything."""
     if 200 <= response.status < 300:
         return _html(response, base_url)
-    return _understood(response, read_error) or refusal(response, base_url=base_url, now=now)
+    return _understood(response, read_error) or refusal(response, base_url=base_url, now=now, presented=presented)
 
 
-def refusal(response: Response, *, base_url: str, now: datetime) -> SISError:
+def refusal(response: Response, *, base_url: str, now: datetime, presented: str | None = "access token") -> SISError:
     """The error that a status stands for, by the common rules."""
     host, status = origin_of(base_url).host, response.status
     if 300 <= status < 400:
@@ -58,7 +64,7 @@ def refusal(response: Response, *, base_url: str, now: datetime) -> SISError:
             remedy=_DOWNTIME,
         )
     if status == 401:
-        return AuthenticationError(f"{host} does not accept our access token.")
+        return _not_let_in(host, presented)
     if status == 403:
         return AuthorizationError(f"{host} does not allow us to read this.")
     if status == 404:
@@ -73,6 +79,15 @@ def refusal(response: Response, *, base_url: str, now: datetime) -> SISError:
         error.retry_after = retry_after
         return error
     return ProviderError(f"{host} refused a request as wrong (status {status}).", remedy="Report this to the plugin's author.")
+
+
+def _not_let_in(host: str, presented: str | None) -> AuthenticationError:
+    if presented is None:
+        return AuthenticationError(
+            f"{host} demands credentials, and this integration sends none (its grant is none).",
+            remedy="Set `grant` to how the district's administrator says that access is given, and store client id and secret.",
+        )
+    return AuthenticationError(f"{host} does not accept our {presented}.")
 
 
 def _understood(response: Response, read_error: ErrorReader | None) -> SISError | None:
@@ -115,58 +130,3 @@ def as_json(response: Response, *, base_url: str) -> Response:
 def _media_type(response: Response) -> str:
     # Whatever a server writes here may end in a message, so it is cut to what a media type can be.
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()[:60]
-
-
-class BodyReader:
-    """Puts a body together piece by piece, unpacks it, and stops as soon as it grows beyond `limit` bytes unpacked."""
-
-    def __init__(self, host: str, limit: int) -> None:
-        self._host = host
-        self._limit = limit
-        self._pieces: list[bytes] = []
-        self._inflater: zlib._Decompress | None = None
-        self.size = 0
-
-    def unpack(self, encoding: str | None) -> None:
-        """How the body is packed, by its `Content-Encoding`. Only gzip was asked for."""
-        encoding = (encoding or "identity").strip().lower()
-        if encoding not in ("identity", "gzip", "x-gzip"):
-            raise UnexpectedResponse(f"{self._host} packed its answer in a way that was not asked for.")
-        self._inflater = _gunzip() if encoding != "identity" else None
-
-    def feed(self, raw: bytes) -> None:
-        """Take in the next piece as it came over the wire."""
-        if self._inflater is None:
-            self._keep(raw)
-            return
-        while raw:
-            if self._inflater.eof:  # a gzip body may consist of several members
-                self._inflater = _gunzip()
-            try:
-                self._keep(self._inflater.decompress(raw, self._limit - self.size + 1))
-            except zlib.error:
-                raise UnexpectedResponse(f"{self._host} sent a packed answer that cannot be unpacked.", retryable=True) from None
-            raw = self._inflater.unconsumed_tail or self._inflater.unused_data
-
-    def body(self) -> bytes:
-        """The whole of it. Raises where a packed body ends too early."""
-        if self._inflater is not None and not self._inflater.eof:
-            raise UnexpectedResponse(f"{self._host} sent a packed answer that is cut off.", retryable=True)
-        return self.so_far()
-
-    def so_far(self) -> bytes:
-        """What has come so far."""
-        return b"".join(self._pieces)
-
-    def _keep(self, piece: bytes) -> None:
-        self.size += len(piece)
-        if self.size > self._limit:
-            raise UnexpectedResponse(
-                f"{self._host} sent more than {self._limit / 2**20:.0f} MiB in one answer.",
-                remedy="Ask for smaller pages (`page_size`); if small ones grow as large, report it to the maker of the SIS.",
-            )
-        self._pieces.append(piece)
-
-
-def _gunzip() -> zlib._Decompress:
-    return zlib.decompressobj(zlib.MAX_WBITS | 16)

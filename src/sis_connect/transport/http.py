@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -16,12 +16,13 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
     nullcontext,
+    suppress,
 )
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import httpx
 
@@ -31,16 +32,20 @@ from sis_connect.errors import (
     ConfigurationError,
     NetworkError,
     RequestTimedOut,
+    StorageError,
     UnexpectedResponse,
 )
 from sis_connect.tokens.token_manager import TokenSource
 from sis_connect.transport.addresses import Origin, address, origin_of, safe_base
-from sis_connect.transport.answers import BodyReader, ErrorReader, Response, as_json, fault
+from sis_connect.transport.answers import ErrorReader, Response, as_json, fault
+from sis_connect.transport.bodies import BodyFile, BodyReader
+from sis_connect.transport.calls import Call, CallInProgress, Request
 from sis_connect.transport.circuit_breaker import CircuitBreaker, Verdict
 from sis_connect.transport.network_errors import connect_error, forget_frames
 from sis_connect.transport.rate_limit import Limiter
 from sis_connect.transport.redact import path_template
 from sis_connect.transport.retry import Budget, Tries, retrying
+from sis_connect.transport.signer import BearerSigner, Signer
 
 __all__ = ["Call", "ErrorReader", "Request", "Response", "Transport", "Wire"]
 
@@ -49,49 +54,16 @@ _log = logging.getLogger("sis_connect.transport")
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-#: The largest answer, unpacked, and how much of an error answer is looked at.
+#: The largest answer, unpacked; the largest download, which may take so many times as long; how much is read of an error answer.
 MAX_BYTES = 64 * 2**20
+_MAX_DOWNLOAD_BYTES = 4 * 2**30
+_DOWNLOAD_BUDGETS = 10
 _ERROR_BYTES = 64 * 2**10
 _CONNECT_SECONDS = 10.0
 #: Idle connections are closed before common servers close theirs (5 s), so that no request runs into a closing one.
 _IDLE_SECONDS = 3.0
 _Value = TypeVar("_Value")
 _Pause = Callable[[], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request that was sent, for statistics and logs: the template of its path, never a concrete path or query.
-
-    `bytes` are those of the body, unpacked. `status` is `None` where no answer came; `error` names what went wrong.
-    """
-
-    template: str
-    method: str
-    status: int | None
-    milliseconds: float
-    bytes: int
-    error: str | None
-
-
-@dataclass(slots=True)
-class _Record:
-    """A call in the making."""
-
-    status: int | None = None
-    bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request as the wire sends it. Its repr shows only what a log may show."""
-
-    method: str
-    template: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    content: bytes | None = field(default=None, repr=False)
-    json: object = field(default=None, repr=False)
 
 
 class Wire:
@@ -140,7 +112,7 @@ class Wire:
                     record.status = answer.status_code
                     if not self._urgent:
                         await slot.answered()  # the headers are here: its rest begins, while the body may take its time
-                    return judge(await self._read(answer, record))
+                    return judge(await self._read(answer, request.into, record))
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -156,14 +128,19 @@ class Wire:
 
     def _prepared(self, request: Request) -> httpx.Request:
         # Never a local variable of what errors pass through: its repr shows the whole address, whose query may hold a secret.
-        return self._client.build_request(
+        prepared = self._client.build_request(
             request.method, request.url, headers=request.headers, content=request.content, json=request.json
         )
+        if request.signature is not None:
+            prepared.headers.update(request.signature.headers(request.method, str(prepared.url)))
+        return prepared
 
-    async def _read(self, answer: httpx.Response, record: _Record) -> Response:
+    async def _read(self, answer: httpx.Response, into: BodyFile | None, record: CallInProgress) -> Response:
         headers = dict(answer.headers.items())
-        limit = self._max_bytes if answer.is_success else _ERROR_BYTES
-        reader = BodyReader(self.origin.host, limit)
+        if not answer.is_success:
+            reader = BodyReader(self.origin.host, _ERROR_BYTES)
+        else:
+            reader = BodyReader(self.origin.host, into.limit if into else self._max_bytes, into)
         try:
             reader.unpack(headers.get("content-encoding"))
             async for raw in answer.aiter_raw():
@@ -177,8 +154,8 @@ class Wire:
         return Response(answer.status_code, headers, body)
 
     @contextmanager
-    def _recorded(self, request: Request) -> Iterator[_Record]:
-        record, error_name, started = _Record(), None, self._clock.monotonic()
+    def _recorded(self, request: Request) -> Iterator[CallInProgress]:
+        record, error_name, started = CallInProgress(), None, self._clock.monotonic()
         try:
             yield record
         except BaseException as error:
@@ -244,6 +221,8 @@ def _network_error(error: BaseException, origin: Origin, timeout: float) -> Netw
 class Transport:
     """The way to one SIS. `async with` it, or call `aclose`.
 
+    Requests are ours by the access tokens of `tokens` or by the signatures of `signer`; without both they are anybody's.
+
     `timeout` is how many seconds an answer may take to begin, or to go on; `budget` how many one request may take with all its
     attempts, queueing for the limiter not counted. `pool` connections are kept. Answers grow to `max_bytes` at most. `on_call`
     hears of every request that was sent.
@@ -256,6 +235,7 @@ class Transport:
         tokens: TokenSource | None,
         limiter: Limiter,
         clock: Clock,
+        signer: Signer | None = None,
         read_error: ErrorReader | None = None,
         timeout: float = 30,
         budget: float = 300,
@@ -265,7 +245,7 @@ class Transport:
         on_call: Callable[[Call], None] | None = None,
     ) -> None:
         self.base_url = safe_base(base_url, "base URL")
-        self._tokens = tokens
+        self._signer = signer if tokens is None else BearerSigner(tokens)
         self._limiter = limiter
         self._clock = clock
         self._read_error = read_error
@@ -318,22 +298,9 @@ class Transport:
             headers=dict(headers or {}),
             json=json,
         )
+        signer = self._signer if authenticate else None
         tries = Tries(at_most=self._max_attempts if repeatable else 1)
-        tokens = self._tokens if authenticate else None
-        try:
-            async with asyncio.timeout(self._budget) as deadline:
-                budget = Budget(deadline)
-                return await retrying(
-                    partial(self._attempt, request, tokens, expect_json, tries, budget),
-                    attempts=tries.limit,
-                    seconds_left=budget.seconds_left,
-                    clock=self._clock,
-                    repeat=tries.worth_repeating,
-                )
-        except TimeoutError:
-            raise RequestTimedOut(
-                f"{self._wire.origin.host} gave no complete answer within {self._budget:g} seconds, all attempts together."
-            ) from None
+        return await self._within(self._budget, partial(self._attempt, request, signer, expect_json, tries), tries)
 
     async def get_json(
         self, path: str, *, params: Mapping[str, str] | None = None, template: str | None = None, authenticate: bool = True
@@ -341,26 +308,80 @@ class Transport:
         """GET a complete JSON text. The body is not parsed into objects."""
         return await self.request("GET", path, params=params, template=template, authenticate=authenticate, expect_json=True)
 
+    async def download(
+        self,
+        path: str,
+        into: BinaryIO,
+        *,
+        params: Mapping[str, str] | None = None,
+        template: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Response:
+        """GET a body of any size, up to `max_bytes`, into an open file; what is returned has the status and the headers.
+
+        It is written from where the file stands. What an attempt leaves that breaks off is cut off again.
+        """
+        body = BodyFile(into, max_bytes or _MAX_DOWNLOAD_BYTES)
+        request = Request(
+            method="GET",
+            template=template or path_template(path),
+            url=address(self.base_url, path, params),
+            headers={"Accept": "*/*"},
+            into=body,
+        )
+        tries = Tries(at_most=self._max_attempts)
+
+        async def attempt(budget: Budget) -> Response:
+            body.clear()
+            return await self._attempt(request, self._signer, False, tries, budget)
+
+        try:
+            return await self._within(_DOWNLOAD_BUDGETS * self._budget, attempt, tries)
+        except BaseException:
+            with suppress(StorageError):
+                body.clear()
+            raise
+
+    async def _within(self, seconds: float, attempt: Callable[[Budget], Awaitable[Response]], tries: Tries) -> Response:
+        """Try until it works or is not worth another try, in so many seconds."""
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                budget = Budget(deadline)
+                return await retrying(
+                    partial(attempt, budget),
+                    attempts=tries.limit,
+                    seconds_left=budget.seconds_left,
+                    clock=self._clock,
+                    repeat=tries.worth_repeating,
+                )
+        except TimeoutError:
+            raise RequestTimedOut(
+                f"{self._wire.origin.host} gave no complete answer within {seconds:g} seconds, all attempts together."
+            ) from None
+
     async def _attempt(
-        self, request: Request, tokens: TokenSource | None, expect_json: bool, tries: Tries, budget: Budget
+        self, request: Request, signer: Signer | None, expect_json: bool, tries: Tries, budget: Budget
     ) -> Response:
         tries.begin()
         with self._breaker.call() as verdict:
             judge = partial(self._judge, verdict, expect_json)
-            if tokens is None:
+            if signer is None:
                 return await self._wire.send(request, judge, budget.paused)
             with budget.paused():  # it may queue for the limiter too, and has a limit of time of its own
-                token = await tokens.token(tries.rejected)
-            bearer = {"Authorization": f"Bearer {token.get_secret_value()}"}
+                signature = await signer.signature(tries.rejected)
             try:
-                return await self._wire.send(replace(request, headers={**request.headers, **bearer}), judge, budget.paused)
+                answer = await self._wire.send(replace(request, signature=signature), judge, budget.paused)
             except AuthenticationError as error:
-                tries.refused(token, error)
+                if signer.has_another(signature):
+                    tries.refused(signature, error)
                 raise
+            signer.accepted(signature)
+            return answer
 
     def _judge(self, verdict: Verdict, expect_json: bool, response: Response) -> Response:
         verdict.failed = response.status >= 500
-        error = fault(response, base_url=self.base_url, now=self._clock.now(), read_error=self._read_error)
+        presented = self._signer.presented if self._signer else None
+        error = fault(response, base_url=self.base_url, now=self._clock.now(), read_error=self._read_error, presented=presented)
         if error is not None:
             raise error
         return as_json(response, base_url=self.base_url) if expect_json else response

@@ -33,6 +33,12 @@ def connect_error(error: BaseException, origin: Origin) -> NetworkError:
                     remedy="Have the district renew it, or install the certificate authority that signed it on this machine.",
                     retryable=False,
                 )
+            case ssl.SSLError() if cause.reason == "WRONG_VERSION_NUMBER":
+                return NetworkError(
+                    f"{host} answers on port {origin.port}, but not by TLS.",
+                    remedy="Check the port of the base URL, and whether the server takes https there.",
+                    retryable=False,
+                )
             case ssl.SSLError():
                 return NetworkError(f"No secure connection to {host} came about (TLS: {cause.reason or 'failed handshake'}).")
             case ConnectionRefusedError():

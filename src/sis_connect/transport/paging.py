@@ -40,7 +40,8 @@ class Step:
     stream that broke off after it starts by reading it again, so that the engine can see whether the ground has moved.
     `restarted`: the stream began anew with a smaller size, since the server caps its pages: rows read before come again.
     `moved`: the total changed on the way. The rest is what the scheme remembers: its own `position`, `rows` before this page, the
-    `total` last told, the size of the page before if it was shorter than asked (`short`), and marks of all pages `behind`.
+    `total` last told, the size of the page before if it was shorter than asked (`short`), whether the server has `pointed` to a
+    next page, and marks of all pages `behind`.
     """
 
     params: Mapping[str, str]
@@ -52,6 +53,7 @@ class Step:
     rows: int = 0
     total: int | None = None
     short: int | None = None
+    pointed: bool = False
     behind: frozenset[int | str] = field(default=frozenset(), repr=False)
 
 
@@ -83,7 +85,8 @@ class PageNumberPaging:
     """`?page=3&pagesize=100`.
 
     A page number means nothing without its size, so where the server's cap turns out smaller than the size asked for, the stream
-    starts again at its first page with that smaller size, once.
+    starts again at its first page with that smaller size, once. Where the server says whether there is a next page
+    (`Endpoint.cursor_at`), that is heeded; a last page that points to itself is not.
     """
 
     page_param: str = "page"
@@ -117,42 +120,75 @@ class PageNumberPaging:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetPaging:
-    """`?offset=200&limit=100`. The offset advances by the rows received, so a smaller cap leaves no gap."""
+    """`?offset=200&limit=100`. The offset advances by the rows received, so a smaller cap leaves no gap.
+
+    A cap is asked for once it is noticed.
+    Links to the next page are evidence of whether there is one. They are followed only where they lead on by something else than
+    an offset, since servers err in their arithmetic. `first` is the offset of the first row.
+    """
 
     offset_param: str = "offset"
     size_param: str | None = "limit"
+    first: int = 0
 
     def start(self, size: int | None, resume: str | None = None) -> Step:
-        offset, known_size = _numbers(resume, 2) if resume else (0, size or 0)
-        return self._step(Step(params={}, cursor="", rows=offset), known_size or None)
+        if resume and "?" in resume:
+            numbers, _, query = resume.partition("?")
+            rows, known_size = _numbers(numbers, 2)
+            return self._led(Step(params={}, cursor="", rows=rows, pointed=True), query, known_size or None)
+        rows, known_size = _numbers(resume, 2) if resume else (0, size or 0)
+        return self._step(Step(params={}, cursor="", rows=rows), known_size or None)
 
     def after(self, step: Step, seen: Seen) -> Step | None:
-        on = _observed(step, seen)
+        query = urlsplit(seen.link).query if seen.link else ""
+        led = bool(query) and self.offset_param not in _query(query)
+        on = _observed(step, seen, mark=query if led else None)
         if _is_last(step, seen, on.rows):
             return None
-        return self._step(on, step.asked)
+        capped = seen.received if _is_short(step, seen) and seen.total is not None else step.asked
+        return self._led(on, query, step.asked) if led else self._step(on, capped)
 
     def _step(self, state: Step, size: int | None) -> Step:
-        params = {self.offset_param: str(state.rows)}
+        params = {self.offset_param: str(self.first + state.rows)}
         if size is not None and self.size_param is not None:
             params[self.size_param] = str(size)
         return replace(state, params=params, cursor=f"{state.rows}/{size or 0}", asked=size, position=state.rows)
 
+    def _led(self, state: Step, query: str, size: int | None) -> Step:
+        cursor = f"{state.rows}/{size or 0}?{query}"
+        return replace(state, params=_query(query), cursor=cursor, asked=size, position=state.rows)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CursorPaging:
-    """`?cursor=…`: each page names the next one by a text that means something to the server only."""
+    """`?cursor=…`: each page names the next one by a text that means something to the server only.
+
+    It stands in the answer (`Endpoint.cursor_at`) or, with `link_param`, in the link to the next page, under that name or ours.
+    """
 
     cursor_param: str = "cursor"
     size_param: str | None = "limit"
+    link_param: str | None = None
 
     def start(self, size: int | None, resume: str | None = None) -> Step:
         known_size, _, cursor = (resume or f"{size or 0}/").partition("/")
         return self._step(Step(params={}, cursor=""), cursor, _numbers(known_size, 1)[0] or None)
 
     def after(self, step: Step, seen: Seen) -> Step | None:
-        on = _observed(step, seen, mark=seen.next_cursor)
-        return self._step(on, seen.next_cursor, step.asked) if seen.next_cursor else None
+        cursor = self._following(seen)
+        on = _observed(step, seen, mark=cursor)
+        return self._step(on, cursor, step.asked) if cursor else None
+
+    def _following(self, seen: Seen) -> str | None:
+        if self.link_param is None or not seen.link:
+            return seen.next_cursor
+        query = _query(urlsplit(seen.link).query)
+        cursor = query.get(self.link_param) or query.get(self.cursor_param)
+        if not cursor:
+            raise UnexpectedResponse(
+                "The server points to a next page without saying which.", remedy="Report this to the maker of the SIS."
+            )
+        return cursor
 
     def _step(self, state: Step, cursor: str, size: int | None) -> Step:
         params = {self.cursor_param: cursor} if cursor else {}
@@ -210,6 +246,8 @@ def _observed(step: Step, seen: Seen, *, mark: str | None = None) -> Step:
     if mark and mark in step.behind:
         raise UnexpectedResponse("The server's pages go in a circle.", remedy="Try again, or report it to the maker of the SIS.")
     marks: set[int | str] = {seen.fingerprint} if seen.received else set()
+    if seen.next_cursor:
+        marks.add(seen.next_cursor)
     moved = step.total is not None and seen.total is not None and seen.total != step.total
     return replace(
         step,
@@ -217,6 +255,7 @@ def _observed(step: Step, seen: Seen, *, mark: str | None = None) -> Step:
         total=seen.total if seen.total is not None else step.total,
         moved=step.moved or moved,
         short=seen.received if _is_short(step, seen) else None,
+        pointed=step.pointed or _points_on(step, seen),
         behind=step.behind | marks | ({mark} if mark else set()),
     )
 
@@ -225,12 +264,22 @@ def _is_short(step: Step, seen: Seen) -> bool:
     return step.asked is not None and 0 < seen.received < step.asked
 
 
+def _points_on(step: Step, seen: Seen) -> bool:
+    """Whether the server says that there is a next page. What points to where we are already says nothing."""
+    return bool(seen.link) or (seen.next_cursor is not None and seen.next_cursor not in step.behind)
+
+
 def _is_last(step: Step, seen: Seen, rows: int) -> bool:
-    """The end is told by an empty page, by the total, or by a page shorter than the size that the server itself declares."""
+    """The end is told by an empty page, by the total, by no link to a next page from a server that sent some before, or by a page
+    shorter than the size that the server itself declares."""
     if seen.received == 0:
         return True
     if seen.total is not None:
         return rows >= seen.total
+    if seen.link or seen.next_cursor:
+        return False
+    if step.pointed:
+        return True
     if seen.declared_size is None:
         return False
     return seen.received < min(seen.declared_size, step.asked or seen.declared_size)

@@ -27,6 +27,7 @@ _HARMLESS_NAMES = frozenset(("token_url", "token_path", "token_type", "tokens", 
 _FIXED_SEGMENT = re.compile(r"[a-z]+(?:[_-][a-z]+)*|v\d+(?:p\d+)?", re.IGNORECASE)
 _PATTERNS = (
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (re.compile(r"\b(OAuth)\s+\w+=\"[^\"]*\"(?:\s*,\s*\w+=\"[^\"]*\")*", re.IGNORECASE), rf"\1 {HIDDEN}"),
     # name=value and "name": "value", where the name says that the value is a secret
     (
         re.compile(

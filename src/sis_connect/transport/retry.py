@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_any, wait_random_exponential
 from tenacity.stop import stop_base
 
 from sis_connect.clock import Clock
 from sis_connect.errors import AuthenticationError, CircuitOpen, SISError
+from sis_connect.transport.signer import Signature
 
 T = TypeVar("T")
 
@@ -55,15 +55,14 @@ def worth_repeating(error: BaseException) -> bool:
 
 @dataclass(slots=True)
 class Tries:
-    """How often one request was tried, and whether a dead token is the reason to try again.
+    """How often one request was tried, and whether a refused signature, such as a dead token, is the reason to try again.
 
-    A refused token is no fault of the request: it is sent once more with another one, even where it may not be repeated
-    otherwise.
+    That is no fault of the request: it is sent once more with another one, even where it may not be repeated otherwise.
     """
 
     at_most: int
     count: int = 0
-    rejected: SecretStr | None = None
+    rejected: Signature | None = None
     renewing: bool = False
 
     @property
@@ -76,10 +75,10 @@ class Tries:
         self.count += 1
         self.renewing = False
 
-    def refused(self, token: SecretStr, error: AuthenticationError) -> None:
-        """The token was refused: the first time, another one is tried at once."""
+    def refused(self, signature: Signature, error: AuthenticationError) -> None:
+        """It was refused: the first time, another one is tried at once."""
         if self.rejected is None:
-            self.rejected, self.renewing = token, True
+            self.rejected, self.renewing = signature, True
             error.retryable, error.retry_after = True, 0.0
 
     def worth_repeating(self, error: BaseException) -> bool:
