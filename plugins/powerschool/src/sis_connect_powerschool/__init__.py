@@ -1,4 +1,4 @@
-"""PowerSchool for sis-connect: rosters over the REST interface `/ws/v1`. This module registers it and is cheap to import."""
+"""PowerSchool for sis-connect: rosters over `/ws/v1` and by PowerQueries. This module registers it and is cheap to import."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ INFO = ProviderInfo(
             "school_enrollments": _BY_STATUS,
         }
     ),
-    api_versions=("/ws/v1",),
+    api_versions=("/ws/v1", "/ws/schema"),
     settings="sis_connect_powerschool.settings:PowerSchoolSettings",
     default_rate_limit=(60, 60.0),
     default_page_size=100,
@@ -56,6 +56,7 @@ INFO = ProviderInfo(
     token_path="/oauth/access_token",  # noqa: S106 - a path, no secret
     base_path=False,
     read_error="sis_connect_powerschool.errors:read_error",
+    refine="sis_connect_powerschool.settings:refine",
     sandbox="sis_connect_powerschool.sandbox:create",
 )
 

@@ -13,6 +13,8 @@ from sis_connect.errors import AuthenticationError, AuthorizationError, NotOffer
 
 #: Where PowerSchool sends everybody while a district's server is down.
 _NOTICE_HOST = "message.powerschool.com"
+#: What to do where a grant is missing.
+GRANT_COLUMNS = "Add the fields to the plugin's access request, raise its version, and have it uploaded and enabled again."
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> SISError | None:
@@ -30,10 +32,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> SISError
     if status in (400, 401) and "error" in answer:
         return AuthenticationError("PowerSchool does not know this client id, or the secret is not its secret.")
     if status in (400, 403) and (columns := _columns(answer)):
-        return AuthorizationError(
-            f"The plugin in PowerSchool may not read {', '.join(columns)}.",
-            remedy="Add the fields to the plugin's access request, raise its version, and have it uploaded and enabled again.",
-        )
+        return AuthorizationError(f"The plugin in PowerSchool may not read {', '.join(columns)}.", remedy=GRANT_COLUMNS)
     if status == 403:
         return AuthorizationError("The plugin in PowerSchool may not read this resource.")
     if status == 404:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sis_connect.provider import Finding
+from sis_connect.values import number
+from sis_connect_powerschool.bulk import APPLICATION, Installed
 from sis_connect_powerschool.mapping import TermRow
-from sis_connect_powerschool.wire import number
 
 #: What vendors advise an administrator to set the plugin's page sizes to.
 GOOD_PAGE_SIZE = 1000
+#: For a guess at what our package would save: enrollments that a student has, and requests for all but students and enrollments.
+ENROLLMENTS_EACH = 8
+OTHER_REQUESTS = 12
 
 
 def server(about: Mapping[str, Any]) -> Finding:
@@ -88,6 +93,45 @@ def time_zone(name: str | None) -> Finding:
         level="warning",
         message="The server does not tell the district's time zone; school days are counted in UTC.",
         remedy="Name it in the setting time_zone, such as America/Denver.",
+    )
+
+
+def bulk_road(by_section: Finding) -> Finding:
+    """Our package is installed; what the roster would cost without it."""
+    without = f" Without them {by_section.message[0].lower()}{by_section.message[1:]}" if by_section.requests else ""
+    return Finding(
+        topic="road",
+        level="ok",
+        message=f"The roster is read in bulk, by our package's queries.{without}",
+        facts={"road": "bulk", "requests_by_section": by_section.requests or 0},
+    )
+
+
+def changes(package: Installed) -> Finding:
+    """Whether only changes are read between full reads."""
+    if package.version is not None:
+        message = "Between full reads only what has changed is read."
+        return Finding(topic="changes", level="ok", message=message, facts={"version": package.version})
+    return Finding(
+        topic="changes",
+        level="warning",
+        message="PowerSchool tells no versions of its data, so everything is read each time.",
+        remedy=f"Have a data version subscription of the name {APPLICATION} set up, or set data_versions to false.",
+    )
+
+
+def section_road(*, asked_for: bool, students: int, active: int) -> Finding:
+    """The roster is read section by section; about what it would cost with our package."""
+    rows = students + active * ENROLLMENTS_EACH
+    requests = math.ceil(rows / GOOD_PAGE_SIZE) + OTHER_REQUESTS
+    why = "as the settings say" if asked_for else "since our package is not installed"
+    return Finding(
+        topic="road",
+        level="ok",
+        message=f"The roster is read section by section, {why}. "
+        f"In bulk a full sync would take about {requests} requests, at {ENROLLMENTS_EACH} enrollments a student.",
+        remedy="Have the package installed that `sis-connect-powerschool package` makes, and set road to auto or bulk.",
+        facts={"road": "sections", "requests_in_bulk": requests},
     )
 
 

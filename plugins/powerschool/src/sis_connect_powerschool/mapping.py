@@ -1,21 +1,42 @@
-"""From PowerSchool's rows to canonical records: pure functions, one for each kind of row; `students.py` has the largest."""
+"""From PowerSchool's rows to canonical records: pure functions, one for each kind of row; `students.py` has the largest.
+
+The JSON of `/ws/v1` was made out of XML: one item is an object where several are a list, an empty element is `""`, a value that
+is not there is left out, and text that looks like a number or a truth value arrives as one. So every text goes through `text`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias, TypeVar
 
-from msgspec import UNSET, Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from sis_connect.provider import InvalidRow
 from sis_connect.records import Course, Enrollment, Record, Ref, School, Section, Staff, Term, derive_id
 from sis_connect.rest_provider import Asked, build
-from sis_connect_powerschool.wire import Expansion, Many, Value, day_after, given, many, name, number, numbers, opened, text
+from sis_connect.values import Many, Value, day, day_after, given, identifiers, many, number, text, truth
+
+T = TypeVar("T")
+#: A sub-object that comes on request only.
+Expansion: TypeAlias = T | str | UnsetType | None
 
 #: The school that graduates are kept in; it is no building, and grade 99 goes with it.
 GRADUATED_SCHOOL = "999999"
 
 _ROLES = {1: "teacher", 2: "staff"}
 _TERM_TYPES = {1: "school_year", 2: "semester"}
+
+
+def name(value: Value) -> str | None:
+    """A name that the office typed. Whether somebody called True keeps the capital on the wire is not sure; here it does."""
+    return str(value) if isinstance(value, bool) else text(value)
+
+
+def opened(value: Expansion[T], empty: T) -> T | None:
+    """The content of an expansion that was asked for: `empty` where the server says so, None where it said nothing."""
+    if isinstance(value, UnsetType):
+        return None
+    return empty if value is None or isinstance(value, str) else value
 
 
 def grade(level: int | None) -> str | None:
@@ -49,7 +70,7 @@ def school(row: SchoolRow, asked: Asked) -> Iterator[Record]:
     yield build(
         School,
         sis_id=text(row.id),
-        ids=numbers(school_number=row.school_number, state_id=row.state_province_id),
+        ids=identifiers(school_number=row.school_number, state_id=row.state_province_id),
         name=text(row.name),
         **given(identifier=text(row.school_number), grades=grades),
     )
@@ -72,9 +93,9 @@ def term(row: TermRow, asked: Asked) -> Iterator[Record]:
     yield build(
         Term,
         sis_id=text(row.id),
-        ids=numbers(term_id=row.local_id),
+        ids=identifiers(term_id=row.local_id),
         title=text(row.name) or text(row.abbreviation),
-        start_date=row.start_date,
+        start_date=day(row.start_date, "start_date"),
         end_date=day_after(row.end_date, "end_date"),
         **given(
             school=text(row.school_id) or asked.context.get("school"),
@@ -88,11 +109,13 @@ class CourseRow(Struct, gc=False):
     id: Value = None
     course_number: Value = None
     course_name: Value = None
+    department: Value = None
 
 
 def course(row: CourseRow, asked: Asked) -> Iterator[Record]:
-    """Without its school: a district's course is listed at each of several."""
-    yield build(Course, sis_id=text(row.id), title=text(row.course_name), **given(course_code=text(row.course_number)))
+    """Without its school: a district's course is listed at each of several. Only the package tells the department."""
+    stated = given(course_code=text(row.course_number), department=text(row.department))
+    yield build(Course, sis_id=text(row.id), title=text(row.course_name), **stated)
 
 
 class SectionRow(Struct, gc=False):
@@ -137,6 +160,7 @@ class RosterRow(Struct, gc=False):
     id: Value = None
     section_id: Value = None
     student_id: Value = None
+    school_id: Value = None
     entry_date: str | None = None
     exit_date: str | None = None
     dropped: Value = None
@@ -144,7 +168,7 @@ class RosterRow(Struct, gc=False):
 
 def roster_entry(row: RosterRow, asked: Asked) -> Iterator[Record]:
     """A student in a section. `exit_date` is the first day out already, and lies ahead for those who are in."""
-    dropped = (text(row.dropped) or "").lower() == "true"
+    dropped = truth(row.dropped, "dropped")
     yield build(
         Enrollment,
         sis_id=text(row.id),
@@ -153,7 +177,11 @@ def roster_entry(row: RosterRow, asked: Asked) -> Iterator[Record]:
         role="student",
         status="inactive" if dropped else "active",
         status_reason="dropped" if dropped else None,
-        **given(begin_date=row.entry_date or None, end_date=row.exit_date or None, school=asked.context.get("school")),
+        **given(
+            begin_date=day(row.entry_date, "entry_date"),
+            end_date=day(row.exit_date, "exit_date"),
+            school=text(row.school_id) or asked.context.get("school"),
+        ),
     )
 
 
@@ -202,7 +230,7 @@ def staff(row: StaffRow, asked: Asked) -> Iterator[Record]:
     yield build(
         Staff,
         sis_id=text(row.users_dcid),
-        ids=numbers(school_staff=row.id, staff_number=row.local_id),
+        ids=identifiers(school_staff=row.id, staff_number=row.local_id),
         given_name=name(row.name.first_name),
         middle_name=name(row.name.middle_name),
         family_name=name(row.name.last_name),

@@ -1,21 +1,28 @@
-"""PowerSchool over `/ws/v1`: endpoints, what to ask them for, and what to tell an operator."""
+"""PowerSchool: the endpoints of `/ws/v1`, the choice between them and our package's queries, and what to tell an operator."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing
+from copy import copy
 from dataclasses import replace
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
+from sis_connect.capabilities import Kind
 from sis_connect.clock import school_date
-from sis_connect.endpoint import Params, at, raw_rows
-from sis_connect.provider import Finding, Scope
+from sis_connect.diagnosis import broken, cost
+from sis_connect.endpoint import Params, at, raw_rows, reach_of
+from sis_connect.errors import AuthenticationError, ConfigurationError, SISError
+from sis_connect.provider import Finding, Page, Scope, Since, Stream
 from sis_connect.rest_provider import Asked, Endpoint, RestProvider
 from sis_connect.transport.paging import SinglePage
-from sis_connect_powerschool import findings, mapping, students
+from sis_connect_powerschool import bulk, findings, mapping, students
+from sis_connect_powerschool.errors import GRANT_COLUMNS
+from sis_connect_powerschool.settings import PowerSchoolSettings
 
 Row = TypeVar("Row")
 
@@ -23,6 +30,11 @@ Row = TypeVar("Row")
 _EVERY_STATUS = "school_enrollment.enroll_status_code=gt=-2147483648"
 #: So many schools are looked at for the current school year.
 _LOOK_AT = 10
+
+
+def _by_section(asked: Asked) -> bool:
+    """Whether the roster is read without our package's queries."""
+    return bool(asked.settings.road != "bulk")
 
 
 def _of_year(field: str) -> Any:
@@ -71,6 +83,7 @@ _TERMS = Endpoint(
     yearly=True,
     filters=_of_year("start_year"),
     page_size="term_max_page_size",
+    needs=_by_section,
 )
 _STUDENTS = Endpoint(
     name="students",
@@ -82,9 +95,11 @@ _STUDENTS = Endpoint(
     only="district",
     params=_student_params,
     page_size="student_max_page_size",
+    needs=_by_section,
     count="/ws/v1/district/student/count",
     total_at=_COUNT,
 )
+_ACTIVE = replace(_STUDENTS, filters=lambda asked: {"q": "school_enrollment.enroll_status==A"})
 # No count for terms and rosters: it would double the requests for what fits on one page, and a page not full proves its end.
 ENDPOINTS: tuple[Endpoint[Any], ...] = (
     _SCHOOLS,
@@ -108,6 +123,7 @@ ENDPOINTS: tuple[Endpoint[Any], ...] = (
         read=mapping.course,
         parent="schools",
         page_size="course_max_page_size",
+        needs=_by_section,
         count="/ws/v1/school/{school}/course/count",
         total_at=_COUNT,
     ),
@@ -121,6 +137,7 @@ ENDPOINTS: tuple[Endpoint[Any], ...] = (
         parent="schools",
         params=lambda asked: {"expansions": "emails,school_affiliations"},
         page_size="staff_max_page_size",
+        needs=_by_section,
         count="/ws/v1/school/{school}/staff/count",
         total_at=_COUNT,
     ),
@@ -155,6 +172,7 @@ ENDPOINTS: tuple[Endpoint[Any], ...] = (
         yearly=True,
         filters=_of_year("term.start_year"),
         page_size="section_max_page_size",
+        needs=_by_section,
         count="/ws/v1/school/{school}/section/count",
         total_at=_COUNT,
     ),
@@ -167,7 +185,9 @@ ENDPOINTS: tuple[Endpoint[Any], ...] = (
         read=mapping.roster_entry,
         parent="sections",
         page_size="section_enrollment_max_page_size",
+        needs=_by_section,
     ),
+    *bulk.ENDPOINTS,
 )
 
 
@@ -180,9 +200,74 @@ class PowerSchoolProvider(RestProvider):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._about_once, self._year_once = asyncio.Lock(), asyncio.Lock()
-        self._metadata: dict[str, Any] | None = None
+        self._own = cast(PowerSchoolSettings, self.settings)  # as they were set, whatever road is taken
+        self._about_once, self._year_once, self._package_once = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._metadata: list[dict[str, Any]] = []
         self._year: list[int | None] = []
+        self._package: list[bulk.Installed | None] = []
+
+    async def pages(
+        self,
+        kinds: Collection[Kind],
+        *,
+        scope: Scope,
+        since: Since | None = None,
+        cursor: Mapping[Stream, str] | None = None,
+    ) -> AsyncIterator[Page]:
+        """By the road that the settings, and what is installed, leave open. Schools and students alone are read by `/ws/v1`."""
+        reader = await self._chosen(scope) if set(kinds) - {"schools"} else self._on("sections")
+        pages = RestProvider.pages(reader, kinds, scope=scope, since=since, cursor=cursor)
+        async with aclosing(cast("AsyncGenerator[Page, None]", pages)):
+            async for page in pages:
+                yield page
+
+    async def check(self) -> Sequence[Finding]:
+        """Try the connection step by step, on the road that a sync would take."""
+        try:
+            reader = await self._chosen(Scope())
+        except SISError:
+            reader = self  # whatever is wrong is found again, at its step
+        return await RestProvider.check(reader)
+
+    async def _chosen(self, scope: Scope) -> PowerSchoolProvider:
+        """This provider, on the road that it takes through so much of a district."""
+        found = await self._found() if reach_of(self.narrowed(scope)) == "district" else None
+        return self._on("sections") if found is None else self._on("bulk", version=found.version)
+
+    def _on(self, road: str, *, version: str | None = None) -> PowerSchoolProvider:
+        """This provider on a road. What `auto` does not promise, it does not read: former stays, and changes only."""
+        reader, promised = copy(self), road == "bulk" and self._own.road == "bulk"
+        years = self._own.history_years if promised else 0
+        chosen = {"road": road, "history_years": years, "data_versions": version is not None}
+        reader.settings = self._own.model_copy(update=chosen)
+        if version is not None:
+            reader.endpoints = bulk.marked(ENDPOINTS, version)  # type: ignore[misc]
+        if road == "bulk":
+            reader._info = replace(self._info, default_page_size=bulk.PAGE_SIZE)
+        return reader
+
+    @property
+    def _reads_changes(self) -> bool:
+        """Whether changes only are promised; see `settings.refine`."""
+        return self._own.road == "bulk" and self._own.data_versions
+
+    async def _found(self) -> bulk.Installed | None:
+        """Whether our package is installed, see `bulk.find`. Asked once, before anything is read."""
+        if self._own.road == "sections":
+            return None
+        async with self._package_once:
+            if not self._package:
+                try:
+                    self._package.append(await bulk.find(self.transport, self.asked({}), versions=self._reads_changes))
+                except (ConfigurationError, AuthenticationError):
+                    raise
+                except SISError as error:
+                    if self._own.road == "bulk" or error.remedy == GRANT_COLUMNS:
+                        raise
+                    return None  # the other road will show what is the matter, or manage in spite of it
+        if self._package[0] is None and self._own.road == "bulk":
+            raise bulk.not_installed()
+        return self._package[0]
 
     async def page_sizes(self) -> Mapping[str, int]:
         """The plugin's page sizes, which the district's administrator sets."""
@@ -211,16 +296,29 @@ class PowerSchoolProvider(RestProvider):
             findings.page_size({endpoint.page_size: sizes.get(endpoint.page_size or "") for endpoint in self.endpoints}),
             findings.school_year(self.config.school_year, terms, today),
             findings.time_zone(await self.time_zone()),
+            await self._road(),
+            *([findings.changes(self._package[0])] if self._reads_changes and self._package and self._package[0] else []),
         ]
+
+    async def _road(self) -> Finding:
+        """Which road is taken, and what the other one would cost."""
+        try:
+            await self._found()
+        except SISError as error:
+            return broken("road", error)
+        if not _by_section(self.asked({})):
+            return findings.bulk_road(await cost(self._on("sections")))
+        everybody, active = [await self.total(endpoint, self.asked({})) or 0 for endpoint in (_STUDENTS, _ACTIVE)]
+        return findings.section_road(asked_for=self._own.road == "sections", students=everybody, active=active)
 
     async def _about(self) -> dict[str, Any]:
         """What the server says about itself, and about the plugin whose token asks."""
         async with self._about_once:
-            if self._metadata is None:
+            if not self._metadata:
                 response = await self.transport.get_json(self.probe, template=self.probe)
                 found = at(response.body, "metadata")
-                self._metadata = msgspec.json.decode(found) if found.startswith(b"{") else {}
-            return self._metadata
+                self._metadata.append(msgspec.json.decode(found) if found.startswith(b"{") else {})
+            return self._metadata[0]
 
     async def _today(self) -> date:
         zone = await self.time_zone()

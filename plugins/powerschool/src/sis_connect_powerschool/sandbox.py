@@ -3,8 +3,10 @@
 It knows nothing of this plugin's provider and mapping: both follow the notes on the API, and meet on a socket only. Settings:
 `access` (NONE, READ, FULL: what the plugin was granted), `page_size` and `<resource>_page_size` (the maximum), `over_page_size`
 (`clamp` or `reject` what asks for more), `unknown_field` (`reject` or `ignore` one in `q`), `graduated_school` (`hidden` from
-the list of schools, or `listed`), `token_life` (seconds), `invalid` (share of students without a family name, such as 0.5); and
-those of `sandbox_sign_in`, for tokens that a person brings.
+the list of schools, or `listed`), `token_life` (seconds), `invalid` (share of students without a family name, such as 0.5),
+`former_students` and `past_years` (a longer past: so many more who have left, and stays in so many years before this one),
+`returned_no_shows` (so many who never came, it was said first, and came on the same day); and
+those of `sandbox_sign_in`, for tokens that a person brings; and those of `sandbox_queries`, for a package that is installed.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
 from sis_connect.testing.district import District
 from sis_connect.testing.sandbox_app import Sandbox
-from sis_connect_powerschool import sandbox_sign_in, sandbox_truth
+from sis_connect_powerschool import sandbox_past, sandbox_queries, sandbox_sign_in, sandbox_truth
 from sis_connect_powerschool.sandbox_query import QueryError, parse
 from sis_connect_powerschool.sandbox_resources import RESOURCES, Resource, Resources
 from sis_connect_powerschool.sandbox_wire import Tree, list_json, to_json, to_xml
@@ -41,6 +43,7 @@ _CHOICES = {
     "over_page_size": ("clamp", "reject"),
     "unknown_field": ("reject", "ignore"),
     "graduated_school": ("hidden", "listed"),
+    **sandbox_queries.CHOICES,
     **sandbox_sign_in.CHOICES,
 }
 
@@ -54,7 +57,6 @@ class Refused(Exception):  # noqa: N818 - the server's answer, not our error
 
 
 class PowerSchoolSandbox(Sandbox):
-    token_path = TOKEN_PATH
     optional_fields = frozenset({"preferred_given_name"})
     known_settings: ClassVar[Mapping[str, str]] = {
         "access": "FULL",
@@ -65,8 +67,20 @@ class PowerSchoolSandbox(Sandbox):
         "graduated_school": "hidden",
         "token_life": str(THIRTY_DAYS),
         "invalid": "0",
+        "former_students": "0",
+        "past_years": "0",
+        "returned_no_shows": "0",
+        **sandbox_queries.SETTINGS,
         **sandbox_sign_in.SETTINGS,
     }
+
+    @property
+    def token_path(self) -> str:
+        return TOKEN_PATH
+
+    def told_settings(self) -> dict[str, str]:
+        """With the package installed, a client may count on it."""
+        return {**super().told_settings(), **({"road": "bulk"} if self.settings["package"] == "installed" else {})}
 
     def __init__(self, district: District, settings: Mapping[str, str]) -> None:
         super().__init__(district, settings)
@@ -74,6 +88,7 @@ class PowerSchoolSandbox(Sandbox):
         self._issued = 0.0
         self._sign_in = sandbox_sign_in.SignIn(self.settings, self.client_id, self.client_secret)
         self._resources = Resources(district)
+        self._queries = sandbox_queries.Queries(self._resources, self.settings)
         self.moved()
 
     def set(self, key: str, value: str) -> None:
@@ -82,11 +97,18 @@ class PowerSchoolSandbox(Sandbox):
             raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
         if key.endswith("page_size") and key != "over_page_size" and value and not (value.isdecimal() and int(value) > 0):
             raise ConfigurationError(f"The setting {key!r} must be a number of rows, not {value!r}.")
+        if key in ("former_students", "past_years", "returned_no_shows") and not value.isdecimal():
+            raise ConfigurationError(f"The setting {key!r} must be a whole number, not {value!r}.")
         if key in ("token_life", "sign_in_life", "invalid") and not re.fullmatch(r"\d+(\.\d+)?", value):
             raise ConfigurationError(f"The setting {key!r} must be a number, not {value!r}.")
         super().set(key, value)
 
     def moved(self) -> None:
+        former, years = int(self.settings["former_students"]), int(self.settings["past_years"])
+        sandbox_past.plant(self._resources.district, former=former, years=years)
+        sandbox_past.plant_no_shows(self._resources.district, int(self.settings["returned_no_shows"]))
+        self._queries.moved()
+        self._resources.tells_departments = self.settings["package"] == "installed"
         self._resources.refresh(
             list_graduated=self.settings["graduated_school"] == "listed", invalid_share=float(self.settings["invalid"])
         )
@@ -111,9 +133,11 @@ class PowerSchoolSandbox(Sandbox):
             if scope["path"].rstrip("/") == TOKEN_PATH:
                 response = await self._grant(request)
             else:
-                response = await self._sign_in.answer(request) or self._v1(request)
+                response = await self._sign_in.answer(request) or self._ws(request, await request.body())
         except Refused as refused:
             response = self.error(refused.status, refused.message)
+        except sandbox_queries.Failed as failed:
+            response = JSONResponse(failed.body, failed.status)
         except QueryError as error:
             response = self.error(400, str(error))
         await response(scope, receive, send)
@@ -171,7 +195,7 @@ class PowerSchoolSandbox(Sandbox):
 
     # Resources
 
-    def _v1(self, request: Request) -> Response:
+    def _ws(self, request: Request, body: bytes) -> Response:
         path = request.scope["path"].rstrip("/")
         query = request.scope["query_string"].decode("latin-1")
         target = f"{path}?{query}" if query else path
@@ -181,6 +205,15 @@ class PowerSchoolSandbox(Sandbox):
             refusal = self._refusal(request, target)
             if refusal is not None:
                 return refusal
+        match parts:
+            case ["ws", "schema", "query", *name]:
+                asked = dict(parse_qsl(query))
+                rows = self._queries.answer(request.method, "/".join(name), body, asked, faults=self.faults, target=target)
+                return _json(rows)
+            case ["ws", "dataversion", application, version] if self.settings["data_versions"] != "refused":
+                return _json(self._queries.changes(application, version))
+            case ["ws", "powerqueryaccesslist", name]:
+                return _json(self._queries.access_list(name))
         if parts[:2] != ["ws", "v1"]:
             raise Refused(404, "Not found.")
         if is_open:

@@ -75,6 +75,8 @@ class Resources:
         self._by_school: dict[str, dict[int, list[int]]] = {}
         self._list_graduated = False
         self.invalid_share = 0.0
+        #: Whether there are queries that tell the departments of courses: `/ws/v1` does not.
+        self.tells_departments = False
 
     def refresh(self, *, list_graduated: bool, invalid_share: float) -> None:
         """Forget the lists of the day before; rendered rows stay, for they are known by what they were made from."""

@@ -25,7 +25,18 @@ from sis_connect_powerschool.sandbox_wire import Tree
 _COLUMNS = {
     name: FIRST_FREE_COLUMN + place
     for place, name in enumerate(
-        ("student", "student_internal", "school", "school_staff", "users", "course", "section", "term", "section_enrollment")
+        (
+            "student",
+            "student_internal",
+            "school",
+            "school_staff",
+            "users",
+            "course",
+            "section",
+            "term",
+            "section_enrollment",
+            "reenrollment",
+        )
     )
 }
 #: Where ids start, in steps: above all school and term numbers.

@@ -96,7 +96,8 @@ def _courses(resources: Resources) -> Truth:
     taught = {district.sections[serial].course for sections in district.sections_of.values() for serial in sections}
     for serial in sorted(taught):
         course = district.courses[serial]
-        yield course.key, Course(sis_id=_id("course", serial), title=course.name, course_code=course.number)
+        more = {"department": course.department} if resources.tells_departments and course.department else {}
+        yield course.key, Course(sis_id=_id("course", serial), title=course.name, course_code=course.number, **more)
 
 
 def _current_sections(resources: Resources) -> Iterator[neutral.Section]:
@@ -214,8 +215,9 @@ def _present_stints(resources: Resources) -> Truth:
 def _all_stints(resources: Resources) -> Truth:
     district = resources.district
     for stint in district.stints.values():
-        if stint.primary and resources.is_valid(stint.student):
-            student = district.students[stint.student]
+        student = district.students[stint.student]
+        never = stint.entry == stint.exit and student.stint != stint.serial
+        if stint.primary and resources.is_valid(stint.student) and not never:
             yield stint.key, _stint(stint, present=student.status == "active" and student.stint == stint.serial)
 
 

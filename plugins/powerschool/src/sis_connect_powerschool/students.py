@@ -10,8 +10,8 @@ from msgspec import UNSET, Struct, UnsetType, field
 from sis_connect.provider import InvalidRow
 from sis_connect.records import Address, Contact, Demographics, EmailAddress, Phone, Record, SchoolEnrollment, Student, derive_id
 from sis_connect.rest_provider import Asked, build
-from sis_connect_powerschool.mapping import GRADUATED_SCHOOL, Name, grade
-from sis_connect_powerschool.wire import Expansion, Many, Value, given, many, name, number, numbers, opened, text
+from sis_connect.values import Many, Value, day, given, identifiers, many, number, text
+from sis_connect_powerschool.mapping import GRADUATED_SCHOOL, Expansion, Name, grade, name, opened
 
 #: The expansion that brings each field which is read on request only.
 EXPANSIONS = {
@@ -137,7 +137,7 @@ def student(row: StudentRow, asked: Asked) -> Iterator[Record]:
     yield build(
         Student,
         sis_id=sis_id,
-        ids=numbers(student_number=row.local_id, state_id=row.state_province_id),
+        ids=identifiers(student_number=row.local_id, state_id=row.state_province_id),
         status="active" if code == _ACTIVE else "inactive",
         status_reason=None if code == _ACTIVE else _REASONS.get(code, "inactive"),
         given_name=name(row.name.first_name),
@@ -150,7 +150,7 @@ def student(row: StudentRow, asked: Asked) -> Iterator[Record]:
         **_on_request(row, asked),
     )
     if school and sis_id and stay.entry_date:
-        yield _stint(stay, sis_id, school, active=code == _ACTIVE, level=level)
+        yield stint(stay, sis_id, school, active=code == _ACTIVE, level=level)
 
 
 def _status_code(stay: Stay) -> int:
@@ -162,20 +162,21 @@ def _status_code(stay: Stay) -> int:
     return code
 
 
-def _stint(stay: Stay, student: str, school: str, *, active: bool, level: int | None) -> SchoolEnrollment:
+def stint(stay: Stay, student: str, school: str, *, active: bool, level: int | None) -> SchoolEnrollment:
     """`exit_date` is the first day out already; those who are in have one ahead. Who leaves on the day of entry never came."""
-    no_show = stay.entry_date == stay.exit_date
+    entry, exit_ = day(stay.entry_date, "entry_date"), day(stay.exit_date, "exit_date")
+    no_show = entry == exit_
     return build(
         SchoolEnrollment,
-        sis_id=derive_id(student=student, school=school, entry_date=str(stay.entry_date)),
+        sis_id=derive_id(student=student, school=school, entry_date=str(entry)),
         derived=True,
         student=student,
         school=school,
-        entry_date=stay.entry_date,
+        entry_date=entry,
         status="active" if active and not no_show else "inactive",
         status_reason="no_show" if no_show else None,
         **given(
-            exit_date=stay.exit_date or None,
+            exit_date=exit_,
             grade=grade(level),
             entry_code=text(stay.entry_code),
             exit_code=text(stay.exit_code),
@@ -189,7 +190,7 @@ def _on_request(row: StudentRow, asked: Asked) -> dict[str, Any]:
     if not wanted and not asked.settings.preferred_name:
         return values
     if birth := opened(row.demographics, Birth()):
-        values |= {"birth_date": birth.birth_date or None, "gender": text(birth.gender)}
+        values |= {"birth_date": day(birth.birth_date, "birth_date"), "gender": text(birth.gender)}
     if info := opened(row.contact_info, ContactInfo()):
         values["emails"] = _emails(info.email, type="school")
     if phones := opened(row.phones, Phones()):
