@@ -167,8 +167,8 @@ def test_the_readme_is_short() -> None:
 def test_plugins_follow_the_naming() -> None:
     for plugin in PLUGINS:
         project = tomllib.loads(text_of(plugin / "pyproject.toml"))["project"]
-        assert project["name"] == f"sis-connect-{plugin.name}"
-        provider = plugin.name.replace("-", "_")
+        provider = plugin.name
+        assert project["name"] == f"sis-connect-{provider.replace('_', '-')}"
         assert project["entry-points"]["sis_connect.plugins"] == {provider: f"sis_connect_{provider}"}
         assert {path.name for path in (plugin / "src" / f"sis_connect_{provider}").iterdir()} >= {
             "__init__.py",
