@@ -85,7 +85,7 @@ def wheels(session: nox.Session) -> None:
             install(extra)
             expect(extra.replace("-", "_"), "sis-connect", "providers")
         install("all-sis,sandbox")
-        for provider in ("powerschool", "infinite_campus", "skyward", "oneroster", "oneroster_csv"):
+        for provider in ("powerschool", "infinite_campus", "skyward"):
             session.run("sis-connect", "demo", provider, "--students", "100")
 
 
