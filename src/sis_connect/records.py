@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -360,9 +359,8 @@ def _partial(model: type[R]) -> type[R]:
     """The same model, where nothing but the id is required."""
     fields: dict[str, Any] = {}
     for name in required(model.kind):
-        info = copy(model.model_fields[name])
-        info.default = None
-        fields[name] = (info.annotation, info)
+        info = model.model_fields[name]
+        fields[name] = (Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation, None)
     return create_model(model.__name__, __base__=model, __module__=model.__module__, **fields)
 
 
