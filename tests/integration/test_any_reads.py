@@ -25,7 +25,7 @@ from sis_connect.roster.staged_rows import count_rows, remembered
 from sis_connect.store.sql import Store
 
 STORIES = [*map(Random, range(10))]
-MIXED_STORIES = [*map(Random, range(1000, 1010))]
+MIXED_STORIES = [*map(Random, range(1000, 1006))]
 _write = Store.write
 
 
