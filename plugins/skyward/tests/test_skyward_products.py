@@ -57,6 +57,12 @@ def test_a_product_that_is_none_is_refused_and_the_three_are_named(product: str)
         of(product=product)
 
 
+def test_a_product_that_was_named_wrongly_is_named_back() -> None:
+    config = validated({"provider": "skyward", "base_url": "https://sky.example.org", "product": "foo"}, origin="a test")
+    with pytest.raises(ConfigurationError, match="'foo' is none of them"):
+        refined(discover().info("skyward"), config)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [

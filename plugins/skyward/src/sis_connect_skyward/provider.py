@@ -15,8 +15,9 @@ def refine(info: ProviderInfo, config: SISProviderConfig) -> ProviderInfo:
     """The provider as it is for the product that the settings name."""
     product = config.options.get("product", "")
     if product not in _PRODUCTS:
+        named = f"{product!r} is none of them" if product else "the settings do not say which one this district runs"
         raise ConfigurationError(
-            "Skyward has several products, and the settings do not say which one this district runs.",
+            f"Skyward has several products, and {named}.",
             remedy="Ask the district, and set product to sms (SMS 2.0), qmlativ, or oneroster (that interface of either).",
         )
     return _PRODUCTS[product](info, config)
