@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from oauth_server import OAuthServer
-from sis_connect.integrations import Integration
 from sis_connect.service import SISService
+from sis_connect.service.integrations import Integration
 from token_office import TokenOffice, settings
 
 REDIRECT_URI = "https://app.example.org/sis/callback"

@@ -19,7 +19,7 @@ from sis_connect.errors import NetworkError
 from sis_connect.provider import CONTRACT, DONE, Finding, InvalidRow, Page, ProviderInfo, Reading, Scope, Since, Stream
 from sis_connect.records import RECORDS, Record, Ref, part
 from sis_connect.roster.holds import Hold, find_hold
-from sis_connect.roster.plan import PlanRow, plan_rows
+from sis_connect.roster.plan_rows import PlanRow, plan_rows
 from sis_connect.roster.report import SyncReport
 from sis_connect.roster.sync import Request, Synchroniser
 from sis_connect.settings import SISProviderConfig

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sis_connect.clock import Clock
     from sis_connect.connection import InvalidRows
     from sis_connect.discovery import Registry
-    from sis_connect.key_rotation import KeyRotation
     from sis_connect.provider import Finding, Page, ProviderInfo, Scope
     from sis_connect.records import (
         Course,
@@ -40,9 +39,10 @@ if TYPE_CHECKING:
         Term,
     )
     from sis_connect.roster.holds import Hold
-    from sis_connect.roster.plan import PlanRow
+    from sis_connect.roster.plan_rows import PlanRow
     from sis_connect.roster.report import Progress, SyncReport
     from sis_connect.service import Health, Integration, Operation, Plan
+    from sis_connect.service.key_rotation import KeyRotation
     from sis_connect.settings import SISProviderConfig
     from sis_connect.tokens.fleet import TokenResult
     from sis_connect.tokens.health import TokenHealth

@@ -14,9 +14,9 @@ from manual_clock import ManualClock
 from oauth_server import Answer, OAuthServer, oauth_server
 from raw_server import json_answer, serving
 from sis_connect.errors import AuthenticationError, ConfigurationError, RateLimited, SISError, UnexpectedResponse
-from sis_connect.integrations import Integration
 from sis_connect.oauth.authorization import AccessDenied, AuthorizationFailed
 from sis_connect.oauth.id_token import WrongIdToken
+from sis_connect.service.integrations import Integration
 from sis_connect.tokens.token import GrantBroken
 from token_office import TokenOffice, kept, settings
 

@@ -12,10 +12,9 @@ import pytest
 
 from manual_clock import ManualClock
 from oauth_server import OAuthServer, oauth_server
-from sis_connect import key_rotation
 from sis_connect.clock import Clock
 from sis_connect.errors import ConfigurationError
-from sis_connect.service import SISService
+from sis_connect.service import SISService, key_rotation
 from sis_connect.store.sealed import COLUMNS, Resealed
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import metadata
@@ -213,8 +212,8 @@ async def test_what_opens_with_no_key_stops_nothing_and_is_counted(office: Token
 KILLED = """
 import asyncio, os, signal, sys
 from sis_connect.clock import SystemClock
-from sis_connect.integrations import Integrations
-from sis_connect.key_rotation import rotate_key
+from sis_connect.service.integrations import Integrations
+from sis_connect.service.key_rotation import rotate_key
 from sis_connect.service import SISService
 
 async def main():

@@ -10,7 +10,7 @@ import pytest
 from roster_fixture import CAPABILITIES, Desk, bad, enrollment, school, section, staff, student, students
 from sis_connect.provider import Scope
 from sis_connect.roster.cases import load
-from sis_connect.roster.plan import plan_rows
+from sis_connect.roster.plan_rows import plan_rows
 from sis_connect.settings import FieldPolicy
 from sis_connect.store.target import BuiltInTarget
 

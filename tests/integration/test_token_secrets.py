@@ -179,7 +179,7 @@ def commands(story: Story, capfd: pytest.CaptureFixture[str], monkeypatch: pytes
             call(*command, *json_option)
         call("tokens", "revoke", "--all", *json_option)
         assert call("remove", "typed", *json_option) == 0
-        monkeypatch.setattr("sis_connect.token_operations.same_secret", crash)
+        monkeypatch.setattr("sis_connect.service.token_operations.same_secret", crash)
         call("add", "typed", *where, "--set", "rate_limit=off")
         call("tokens", "rotate", "typed", *json_option)
         call("tokens", "rotate", "typed", *json_option)

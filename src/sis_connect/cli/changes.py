@@ -11,7 +11,7 @@ from sis_connect.cli.tables import counted, table
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from sis_connect.roster.plan import PlanRow
+    from sis_connect.roster.plan_rows import PlanRow
 
 
 async def change_table(rows: AsyncIterator[PlanRow], limit: int) -> str:

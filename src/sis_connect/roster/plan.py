@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect.capabilities import KINDS, Capabilities, Kind
 from sis_connect.clock import Clock
 from sis_connect.provider import Scope
-from sis_connect.roster.belonging import CARRIERS, dependents, in_scope, is_history, school_of
+from sis_connect.roster.belonging import CARRIERS, in_scope, is_history, school_of
+from sis_connect.roster.carriers import cascade, ended_carriers, hanging_from_ended, with_carrier_ended
 from sis_connect.roster.cases import Case, decode, encode, load_candidates
-from sis_connect.roster.documents import Values, flatten
+from sis_connect.roster.documents import flatten
 from sis_connect.roster.guard import Counts, emptied
 from sis_connect.roster.ledger import close_former
 from sis_connect.roster.merge import Decision, Rules, decide
@@ -32,32 +33,6 @@ _COLUMNS = (
     "plan", "kind", "sis_id", "action", "reason", "rule", "school", "before", "after", "document", "evidence", "flags",
     "source", "local", "base", "due", "state",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRow:
-    """One change. `before` and `after` hold the fields that change, or the whole record where it is new.
-
-    The values are pupils' data: they are not in its repr.
-    """
-
-    kind: Kind
-    sis_id: str
-    action: str
-    reason: str
-    rule: str
-    before: Values
-    after: Values
-    evidence: Values
-    state: str
-    hold: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    def __repr__(self) -> str:
-        return f"<PlanRow: {self.action} one of {self.kind}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +109,9 @@ class Planner:
                 continue
             await self._decide_kind(kind)
             if kind in CARRIERS:
-                await self._cascade(kind)
+                async with self.store.write() as connection:
+                    await check_fence(connection, self.lease)
+                    await cascade(connection, self.integration_id, self.plan, kind)
             if kind == "students" and self.capabilities.of("school_enrollments").stint_history:
                 await self._recall()
 
@@ -165,16 +142,8 @@ class Planner:
             values = {"i": self.integration_id, "k": kind}
             return Present(
                 rejections=bool((await connection.execute(rejections, values)).scalar()),
-                ended=frozenset([carrier for carrier in CARRIERS if await self._any_ended(connection, carrier)]),
+                ended=await ended_carriers(connection, self.integration_id, self.plan),
             )
-
-    async def _any_ended(self, connection: AsyncConnection, carrier: Kind) -> bool:
-        query = text(
-            f"SELECT EXISTS (SELECT 1 FROM {mappings[carrier].name} WHERE integration_id = :i AND status = 'inactive') "
-            "OR EXISTS (SELECT 1 FROM sis_plan_row WHERE plan = :p AND kind = :k AND action = 'withdraw')"
-        )
-        values = {"i": self.integration_id, "p": self.plan, "k": carrier}
-        return bool((await connection.execute(query, values)).scalar())
 
     async def _candidates(self, kind: Kind, after: str) -> list[Case]:
         async with self.store.read() as connection:
@@ -189,9 +158,9 @@ class Planner:
         cases = [case for case in candidates if in_scope(kind, case, self.scope)] if limited else candidates
         async with self.store.read() as connection:
             cases = await references.resolve(connection, cases)
-            ended = await self._carriers_ended(connection, kind, cases, present.ended)
+            ended = await hanging_from_ended(connection, self.integration_id, self.plan, kind, cases, present.ended)
             if ended:
-                cases = [_ended(case, ended[case.sis_id]) if case.sis_id in ended else case for case in cases]
+                cases = [with_carrier_ended(case, ended[case.sis_id]) if case.sis_id in ended else case for case in cases]
             rejected = await self._rejections(connection, kind, candidates) if present.rejections else {}
             closings = await close_former(
                 connection,
@@ -306,51 +275,6 @@ class Planner:
             await check_fence(connection, self.lease)
             await connection.execute(text(stays), {"i": self.integration_id, "p": self.plan})
 
-    # -- what ends with its carrier ------------------------------------------------------------------------------------
-
-    async def _cascade(self, carrier: Kind) -> None:
-        """Make candidates of what hangs from a school or section that this plan withdraws, or brings back."""
-        async with self.store.write() as connection:
-            await check_fence(connection, self.lease)
-            for action, status in (("withdraw", "<> 'inactive'"), ("reenroll", "= 'inactive'")):
-                carriers = "SELECT sis_id FROM sis_plan_row WHERE plan = :p AND kind = :k AND action = :a"
-                values = {"p": self.plan, "k": carrier, "a": action}
-                if (await connection.execute(text(f"{carriers} LIMIT 1"), values)).scalar() is None:
-                    continue
-                for kind, name in dependents(carrier):
-                    await connection.execute(
-                        text(
-                            "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) "
-                            f"SELECT m.integration_id, '{kind}', m.sis_id, 'carrier' FROM {mappings[kind].name} m WHERE "
-                            f"m.integration_id = :i AND m.status {status} AND json_extract(m.base_sis, '$.{name}') "
-                            f"IN ({carriers}) "
-                            "ON CONFLICT (integration_id, kind, sis_id) DO NOTHING"
-                        ),
-                        {"i": self.integration_id, **values},
-                    )
-
-    async def _carriers_ended(
-        self, connection: AsyncConnection, kind: Kind, cases: Sequence[Case], carriers: Set[Kind]
-    ) -> dict[str, str]:
-        """Which of these hang from something that has ended, or that this plan withdraws, with the reason."""
-        ended: dict[str, str] = {}
-        for carrier in (carrier for carrier in CARRIERS if carrier in carriers):
-            for name in [name for owner, name in dependents(carrier) if owner == kind]:
-                alive = [case for case in cases if case.source is not None and not is_history(case)]
-                hanging = {case.sis_id: case.source.document.get(name) for case in alive if case.source is not None}
-                gone = await self._gone(connection, carrier, {it for it in hanging.values() if isinstance(it, str)})
-                ended |= {sis_id: f"{carrier.removesuffix('s')}_withdrawn" for sis_id, it in hanging.items() if it in gone}
-        return ended
-
-    async def _gone(self, connection: AsyncConnection, kind: Kind, sis_ids: Set[str]) -> frozenset[str]:
-        query = (
-            f"SELECT m.sis_id FROM json_each(?) j CROSS JOIN {mappings[kind].name} m ON m.integration_id = ? "
-            "AND m.sis_id = j.value LEFT JOIN sis_plan_row p ON p.plan = ? AND p.kind = ? AND p.sis_id = m.sis_id "
-            "WHERE COALESCE(p.action, '') <> 'reenroll' AND (m.status = 'inactive' OR p.action = 'withdraw')"
-        )
-        values = (encode(sorted(sis_ids)).decode(), self.integration_id, self.plan, kind)
-        return frozenset((await connection.exec_driver_sql(query, values)).scalars())
-
 
 _NEW = '{"conflicts":[],"status":""}'
 
@@ -363,37 +287,3 @@ def _evidence(case: Case, decision: Decision) -> dict[str, Any]:
     if case.source is not None and case.source.missing_pulls:
         evidence |= {"missing_pulls": case.source.missing_pulls, "missing_since": str(case.source.missing_since)}
     return evidence
-
-
-def _ended(case: Case, why: str) -> Case:
-    return replace(case, source=replace(case.source, ended=why)) if case.source is not None else case
-
-
-async def plan_rows(store: Store, plan_id: str) -> AsyncIterator[PlanRow]:
-    """The changes of a plan, in the order of their kinds."""
-    query = text(
-        "SELECT r.*, p.state AS plan_state FROM sis_plan p JOIN sis_plan_row r ON r.plan = p.number "
-        "WHERE p.id = :p AND r.kind = :k AND r.sis_id > :a AND (r.action <> 'unchanged' OR r.state = 'renamed') "
-        "ORDER BY r.sis_id LIMIT 1000"
-    )
-    for kind in KINDS:
-        after = ""
-        while True:
-            async with store.read() as connection:
-                rows = (await connection.execute(query, {"p": plan_id, "k": kind, "a": after})).all()
-            for row in rows:
-                yield PlanRow(
-                    kind=kind,
-                    sis_id=row.sis_id,
-                    action=row.action,
-                    reason=row.reason,
-                    rule=row.rule,
-                    before=decode(row.before) if row.before else {},
-                    after=decode(row.after or row.document or "{}"),
-                    evidence=decode(row.evidence),
-                    state="applied" if (row.state, row.plan_state) == ("planned", "applied") else row.state,
-                    hold=row.hold_id,
-                )
-            if not rows:
-                break
-            after = cast(str, rows[-1].sis_id)

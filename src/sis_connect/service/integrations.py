@@ -20,7 +20,7 @@ from sis_connect.oauth.wiring import demand_secret, grant_name
 from sis_connect.provider import ProviderInfo
 from sis_connect.provider_settings import own_settings
 from sis_connect.roster.report import SyncReport
-from sis_connect.sealed_settings import SEALED_SETTINGS, opened_settings, sealed_settings, secrets_of
+from sis_connect.service.sealed_settings import SEALED_SETTINGS, opened_settings, sealed_settings, secrets_of
 from sis_connect.settings import SISConfigManager, SISProviderConfig
 from sis_connect.store.sealed import CLIENT_SECRET, FORMER_SECRET, anything_sealed
 from sis_connect.store.sql import Store

@@ -15,7 +15,6 @@ from sis_connect.connection import OnCall, limiter_for
 from sis_connect.discovery import Registry, refined
 from sis_connect.errors import SISError
 from sis_connect.events import EventName, Listener
-from sis_connect.integrations import Integrations
 from sis_connect.oauth.answers import ClientRefused
 from sis_connect.oauth.wiring import (
     WITHOUT_TOKEN,
@@ -29,6 +28,7 @@ from sis_connect.oauth.wiring import (
     token_url,
 )
 from sis_connect.provider import ProviderInfo
+from sis_connect.service.integrations import Integrations
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.sql import Store
 from sis_connect.store.token_store import SQLTokenStore

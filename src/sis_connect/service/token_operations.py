@@ -13,16 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect import audit
 from sis_connect.clock import Clock
 from sis_connect.errors import ConfigurationError, NotOffered, SISError, StorageError
-from sis_connect.integrations import Integrations
 from sis_connect.oauth.answers import ClientRefused
 from sis_connect.oauth.revocation import Hint
 from sis_connect.oauth.wiring import SIGNED, grant_name, has_token
+from sis_connect.service.integrations import Integrations
+from sis_connect.service.token_access import TokenAccess, TokenAccessor
 from sis_connect.settings import GrantName
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import integration as table
 from sis_connect.store.tables import oauth_token, pending_authorization
 from sis_connect.store.token_register import SQLTokenRegister
-from sis_connect.token_access import TokenAccess, TokenAccessor
 from sis_connect.tokens.fleet import TokenResult, for_each
 from sis_connect.tokens.keeper import DueToken, TokenKeeper, Turn
 from sis_connect.tokens.schedule import same_secret

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from sis_connect.errors import SISError
-from sis_connect.integrations import Integrations
 from sis_connect.oauth.wiring import WITHOUT_TOKEN, grant_name, has_token
-from sis_connect.sealed_settings import SEALED_SETTINGS
+from sis_connect.service.integrations import Integrations
+from sis_connect.service.sealed_settings import SEALED_SETTINGS
 from sis_connect.store.sealed import TOKEN
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import oauth_token

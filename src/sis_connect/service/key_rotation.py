@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from sis_connect import audit
 from sis_connect.clock import Clock
-from sis_connect.integrations import Integrations
+from sis_connect.service.integrations import Integrations
 from sis_connect.store.lease import hold_lease, process_is_gone
 from sis_connect.store.sealed import COLUMNS, Resealed, reseal
 from sis_connect.store.sql import Store

@@ -18,7 +18,6 @@ from sis_connect import audit
 from sis_connect.clock import Clock
 from sis_connect.discovery import Registry, refined
 from sis_connect.errors import ConfigurationError, ConflictError, SISError
-from sis_connect.integrations import Integrations
 from sis_connect.oauth.authorization import AuthorizationFailed, begin, read_redirect, state_in
 from sis_connect.oauth.endpoint import TokenEndpoint
 from sis_connect.oauth.grants import authorization_code
@@ -26,11 +25,12 @@ from sis_connect.oauth.id_token import check_id_token
 from sis_connect.oauth.metadata import ServerMetadata
 from sis_connect.oauth.sign_in import sign_in_server
 from sis_connect.oauth.wiring import grant_name, oauth_client
+from sis_connect.service.integrations import Integrations
+from sis_connect.service.token_access import TokenAccessor
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store import pending as pending_store
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import integration as table
-from sis_connect.token_access import TokenAccessor
 from sis_connect.tokens.token import StoredToken
 
 _log = logging.getLogger(__name__)

@@ -1,0 +1,62 @@
+"""The integrations of a service: their life cycle, how they are, and what the roster holds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from sis_connect.capabilities import KINDS, Kind
+from sis_connect.errors import ConfigurationError
+from sis_connect.health import Health, Operation, health_of, latest_operations
+from sis_connect.provider import Finding
+from sis_connect.roster.export import roster_rows
+from sis_connect.service.ground import Ground
+from sis_connect.service.integrations import Integration, described
+from sis_connect.settings import SISProviderConfig
+from sis_connect.traffic import Traffic
+
+
+class Connections(Ground):
+    """Integrations and what is there of them."""
+
+    async def create_integration(self, name: str, config: SISProviderConfig, *, actor: str = "") -> Integration:
+        """Store an integration, or replace the settings of the one of that name. The client secret is sealed."""
+        return await self._integrations.create(name, config, actor=actor)
+
+    async def stored_settings(self, name: str) -> dict[str, Any]:
+        """The settings of an integration as they are stored, without secrets; none where there is no such integration."""
+        return await self._integrations.stored(name)
+
+    async def integrations(self) -> list[Integration]:
+        """All integrations, by name."""
+        return [described(row) for row in await self._integrations.rows()]
+
+    async def remove_integration(self, name: str, *, actor: str = "") -> None:
+        """End a connection: secret and token go, roster and mapping stay, and adding it again goes on where it was."""
+        await self._integrations.remove(name, actor=actor)
+
+    async def doctor(self, name: str) -> list[Finding]:
+        """Try the connection and say what is right and wrong with it, in plain words. Changes nothing at the SIS."""
+        row = await self._integrations.row(name)
+        info, config = await self._integrations.opened(row)
+        async with self._provider(row, info, config, Traffic()) as opened:
+            return list(await opened.provider.check())
+
+    async def operations(self, name: str | None = None, *, limit: int = 50) -> list[Operation]:
+        """The latest runs, newest first."""
+        integration_id = (await self._integrations.row(name)).id if name is not None else None
+        return await latest_operations(self._store, integration_id, limit)
+
+    async def export(self, name: str, kind: Kind) -> AsyncIterator[dict[str, Any]]:
+        """The local roster of one kind, row by row: `id` is the local id, `sis_id` the SIS's, the rest as in the records."""
+        row = await self._integrations.row(name)
+        if kind not in KINDS:
+            raise ConfigurationError(f"There is no kind {kind!r}.", remedy=f"The kinds are {', '.join(KINDS)}.")
+        async with aclosing(roster_rows(self._store, row.id, kind)) as records:
+            async for record in records:
+                yield record
+
+    async def health(self, name: str | None = None) -> list[Health]:
+        """How one integration is doing, or all."""
+        return await health_of(self._store, await self._integrations.rows(name), self._clock.now())
