@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -13,14 +12,10 @@ from multiprocessing.context import ForkServerProcess
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from quick_start import processes
 from sis_connect.capabilities import Kind
 from sis_connect.service import SISService
 from sis_connect.store.sql import Store
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["sis_connect.service", "sis_connect.transport.http", "sis_connect_powerschool.provider", "aiosqlite", "uvicorn"]
-)
 
 
 def syncing(
@@ -31,7 +26,7 @@ def syncing(
 
     `kill_at` 3 kills it when its third writing transaction has been committed, 2.5 just before that.
     """
-    process = _context.Process(target=_work, args=(url, today, name, kill_at, kinds, approve))
+    process = processes.Process(target=_work, args=(url, today, name, kill_at, kinds, approve))
     process.start()
     return process
 

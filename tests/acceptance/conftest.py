@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from quick_start import Started, command
 from sis_connect.discovery import discover
 from sis_connect.testing.sandbox import RunningSandbox, running_sandbox
 
@@ -42,25 +40,13 @@ class CommandLine:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        # Whoever runs the tests in the background may have SIGINT ignored, and a child would inherit that.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            return subprocess.Popen(
-                [sys.executable, "-m", "sis_connect", *arguments],
-                cwd=self.folder,
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def start(self, *arguments: str) -> Started:
+        return Started(command, arguments, folder=self.folder, environment={**os.environ, **self.environment})
 
-    def end(self, process: subprocess.Popen[str]) -> Outcome:
-        out, err = process.communicate(timeout=100)
+    def end(self, process: Started) -> Outcome:
+        out, err = process.communicate()
         assert "Traceback" not in err, err
+        assert process.returncode is not None
         return Outcome(process.returncode, out, err)
 
     def __call__(self, *arguments: str) -> Outcome:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 
 import httpx
 
+from quick_start import Program, Started, command, example
+
 ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-m", "sis_connect"]
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
@@ -32,7 +32,7 @@ class Reader:
     environment: dict[str, str]
     replaced: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
-    running: list[subprocess.Popen[str]] = field(default_factory=list)
+    running: list[Started] = field(default_factory=list)
 
     def follow(self, page: Path) -> None:
         """Run all of its blocks in order."""
@@ -45,7 +45,7 @@ class Reader:
 
     def run_python(self, text: str) -> None:
         """Run one example."""
-        self.run([sys.executable, "-c", self.here(text)], text)
+        self.run(example, [self.here(text)], text)
 
     def here(self, text: str) -> str:
         """The text with what stands for something put in."""
@@ -55,8 +55,8 @@ class Reader:
 
     def type(self, line: str) -> None:
         """Give one command."""
-        command, _, expected = line.partition("# exit code ")
-        words = shlex.split(self.here(command))
+        typed, _, expected = line.partition("# exit code ")
+        words = shlex.split(self.here(typed))
         if words[0] == "export":
             name, _, value = words[1].partition("=")
             self.environment[name] = value
@@ -65,22 +65,15 @@ class Reader:
         elif words[:2] == ["sis-connect", "sandbox"]:
             self.replaced |= self.start_sandbox(words[1:])
         elif words[0] == "sis-connect":
-            self.run([*PROGRAM, *words[1:]], line, int(expected or 0))
+            self.run(command, words[1:], line, int(expected or 0))
         else:
             assert words[:2] in (["pip", "install"], ["python", "-m"]), f"Nobody knows how to run: {line}"
 
-    def run(self, arguments: list[str], line: str, expected: int = 0) -> None:
-        done = subprocess.run(
-            arguments,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == expected, f"{line}\n{done.stdout}\n{done.stderr}"
-        self.outputs[line] = done.stdout
+    def run(self, program: Program, arguments: list[str], line: str, expected: int = 0) -> None:
+        process = Started(program, arguments, folder=self.folder, environment=self.environment)
+        out, err = process.communicate()
+        assert process.returncode == expected, f"{line}\n{out}\n{err}"
+        self.outputs[line] = out
 
     def request(self, words: list[str]) -> None:
         """What `curl -X METHOD URL [-d BODY]` does."""
@@ -91,11 +84,8 @@ class Reader:
         """Start a sandbox on a free port, and learn what the page's placeholders stand for."""
         port = words[words.index("--port") + 1]
         words = [word if word != port else "0" for word in words]
-        process = subprocess.Popen(
-            [*PROGRAM, *words], cwd=self.folder, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
-        )
+        process = Started(command, words, folder=self.folder, environment=os.environ)
         self.running.append(process)
-        assert process.stdout is not None
         ready: dict[str, Any] = json.loads(process.stdout.readline())
         return {
             f"http://127.0.0.1:{port}": ready["base_url"],
@@ -107,4 +97,4 @@ class Reader:
     def close(self) -> None:
         for process in self.running:
             process.terminate()
-            process.communicate(timeout=10)
+            process.communicate()

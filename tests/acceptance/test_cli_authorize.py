@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -88,24 +87,11 @@ class Authorizing:
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "sis_connect", "authorize", "lincoln", *self.arguments],
-                cwd=self.cli.folder,
-                env={**os.environ, **self.cli.environment},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
+        self.process = self.cli.start("authorize", "lincoln", *self.arguments)
         self.url = self.line(r"^  (http\S+)")
 
     def line(self, pattern: str) -> str:
         """Read on until something is said."""
-        assert self.process.stderr is not None
         while line := self.process.stderr.readline():
             self.said.append(line)
             if found := re.search(pattern, line):
@@ -117,9 +103,10 @@ class Authorizing:
         return parse_qs(urlsplit(self.url).query)["redirect_uri"][0]
 
     def end(self, pasted: str | None = None) -> Outcome:
-        out, err = self.process.communicate(pasted, timeout=60)
+        out, err = self.process.communicate(pasted)
         everything = "".join(self.said) + err
         assert "Traceback" not in everything, everything
+        assert self.process.returncode is not None
         return Outcome(self.process.returncode, out, everything)
 
 
@@ -228,7 +215,7 @@ def test_a_port_can_be_chosen(lincoln: CommandLine) -> None:
         port = free.getsockname()[1]
     authorizing = Authorizing(lincoln, ("--no-browser", "--port", str(port)))
     assert authorizing.redirect_uri == f"http://127.0.0.1:{port}/callback"
-    authorizing.process.kill()
+    authorizing.process.terminate()
     authorizing.end()
 
 
@@ -253,7 +240,7 @@ def test_ctrl_c_gives_up_while_an_address_is_to_be_pasted(lincoln: CommandLine, 
     authorizing = Authorizing(lincoln, ("--paste", "--json"))
     authorizing.line("(Paste that whole address)")
     authorizing.process.send_signal(signal.SIGINT)
-    authorizing.process.wait(60)
+    authorizing.process.wait()
     done = authorizing.end()
     assert (done.code, done.document["error"]["message"]) == (1, "Stopped before the end, as asked.")
     assert server.calls == []

@@ -34,7 +34,6 @@ def test_the_demos_last_words_can_be_followed(sis_connect: CommandLine) -> None:
     inside = CommandLine(sis_connect.folder / "sis-connect-demo")
     [serve] = [words for words in commands if words[0] == "sandbox"]
     sandbox = inside.start(*serve)
-    assert sandbox.stdout is not None
     inside.environment["SIS_CONNECT_TODAY"] = json.loads(sandbox.stdout.readline())["date"]
     try:
         for words in commands:
@@ -57,7 +56,6 @@ def test_a_sandbox_says_when_it_is_ready_and_ends_when_it_is_told(sis_connect: C
     process = sis_connect.start(
         "sandbox", PROVIDER, "--students", "150", "--rate", "60/60", "--day", "1", "--set", "page_size=50"
     )
-    assert process.stdout is not None
     ready = json.loads(process.stdout.readline())
     assert set(ready) == {"provider", "base_url", "token_url", "client_id", "client_secret", "date", "settings"}
     assert ready["settings"]["rate_limit"] == "60/60"

@@ -6,17 +6,18 @@ import asyncio
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+import quick_start
 from office import STUDENTS_ONLY, Office, differences, expected, settings
+from quick_start import Started
 from sis_connect.oauth.authorization import AccessDenied, AuthorizationFailed
 from sis_connect.oauth.id_token import WrongIdToken
 from sis_connect.service import SISService
@@ -47,7 +48,7 @@ async def address(service: SISService) -> str:
 def visited(url: str) -> str:
     """Where a browser ends that opens this address."""
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection = HTTPConnection(parts.hostname or "", parts.port)
     connection.request("GET", f"{parts.path}?{parts.query}")
     answer = connection.getresponse()
     assert answer.status == 302, answer.read()
@@ -198,23 +199,17 @@ async def test_a_token_that_does_not_open_the_api_is_an_error_and_no_storm(offic
         assert asked(sandbox, EXCHANGE) - before <= 2
 
 
-def command(office: Office, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "sis_connect", "--database", office.url, *arguments],
-        env={**os.environ, "SIS_CONNECT_TODAY": office.sandbox.date.isoformat()},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def command(office: Office, *arguments: str) -> Started:
+    today = {"SIS_CONNECT_TODAY": office.sandbox.date.isoformat()}
+    given = ["--database", office.url, *arguments]
+    return Started(quick_start.command, given, folder=Path.cwd(), environment={**os.environ, **today})
 
 
 def test_the_command_line_takes_the_pasted_address(office: Office, sandbox: RunningSandbox) -> None:
     asyncio.run(office.connect(grant="authorization_code"))
     authorize, before = command(office, "authorize", "lincoln", "--paste"), asked(sandbox, READ)
-    assert authorize.stderr is not None
     shown = next(found[1] for line in authorize.stderr if (found := re.match(r"  (http\S+)$", line)))
-    out, err = authorize.communicate(f"{visited(shown)}\n", timeout=60)
+    out, err = authorize.communicate(f"{visited(shown)}\n")
     assert (authorize.returncode, out[:35]) == (0, "Access to lincoln has been given. T"), err
     doctor = command(office, "doctor", "lincoln", "--json")
     out, err = doctor.communicate(timeout=60)
