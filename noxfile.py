@@ -95,10 +95,10 @@ def lowest(session: nox.Session) -> None:
     session.install(
         "--resolution=lowest-direct",
         "--group=test",
-        "--editable=.[all-sis,sandbox,arrow,keyring]",
+        "--editable=.[all-sis,sandbox,web,arrow,keyring]",
         *(f"--editable={plugin.parent}" for plugin in sorted(Path("plugins").glob("*/pyproject.toml"))),
     )
-    session.run("pytest", *(session.posargs or UNIT_TESTS))
+    session.run("pytest", *(session.posargs or ["tests/unit"]))
 
 
 @nox.session(python=OLDEST)
@@ -107,3 +107,12 @@ def benchmarks(session: nox.Session) -> None:
     synchronise(session, "test")
     for script in sorted(Path("tests/benchmarks").glob("[!_]*.py")):
         session.run("python", str(script), *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def long(session: nox.Session) -> None:
+    """What takes too long for every change: 500 stories of a district's life, and a year of 10,000 students, night by night."""
+    synchronise(session, "test")
+    session.run("pytest", "tests/model", *session.posargs, env={"MODEL_SEEDS": "500", "MODEL_STEPS": "25"})
+    year = {"YEAR_STUDENTS": "10000", "YEAR_NIGHTS": "1"}
+    session.run("pytest", "tests/integration/test_year.py", "--timeout=14400", *session.posargs, env=year)

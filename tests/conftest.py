@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sis_connect.settings import is_loopback
+from sis_connect.setting_types import is_loopback
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from sis_connect.capabilities import KINDS, Capabilities, Kind, KindCapabilities
 from sis_connect.errors import NetworkError
 from sis_connect.provider import CONTRACT, DONE, Finding, InvalidRow, Page, ProviderInfo, Reading, Scope, Since, Stream
 from sis_connect.records import RECORDS, Record, Ref, part
+from sis_connect.roster.conflict import STRATEGIES, Decider
 from sis_connect.roster.holds import Hold, find_hold
 from sis_connect.roster.plan_rows import PlanRow, plan_rows
 from sis_connect.roster.report import SyncReport
@@ -144,6 +145,7 @@ class FakeSIS:
     seconds_per_page: float = 0.0
     killed_after: int | None = None
     asked: list[tuple[Stream, int]] = field(default_factory=list)
+    scopes: list[Scope] = field(default_factory=list)
     info: ProviderInfo = field(
         default=ProviderInfo(
             name="fake",
@@ -177,6 +179,7 @@ class FakeSIS:
         since: Since | None = None,
         cursor: Mapping[Stream, str] | None = None,
     ) -> AsyncIterator[Page]:
+        self.scopes.append(scope)
         for stream, feed in self.feeds.items():
             outside = scope.schools is not None and feed.school is not None and feed.school not in scope.schools
             at = (cursor or {}).get(stream, "1")
@@ -250,6 +253,7 @@ class Desk:
     today: date = TODAY
     settings: Row = field(default_factory=dict)
     target: RosterTarget = field(default_factory=lambda: BuiltInTarget(1))
+    strategies: Mapping[str, Decider] = field(default_factory=lambda: STRATEGIES)
 
     def synchroniser(self) -> Synchroniser:
         return Synchroniser(
@@ -263,6 +267,7 @@ class Desk:
             today=self.today,
             traffic=Traffic(),
             provider=self.sis,
+            strategies=self.strategies,
         )
 
     async def sync(self, **request: Any) -> SyncReport:
@@ -333,6 +338,21 @@ class Desk:
         ]
 
 
+_made: list[bytes] = []
+
+
+async def fresh_database(path: Path) -> str:
+    """A database without a record, by its URL. To make its tables takes longer than most tests: that is done once."""
+    url = f"sqlite:///{path}"
+    if _made:
+        path.write_bytes(_made[0])  # noqa: ASYNC240 - small, and nobody waits
+    else:
+        async with open_store(url):
+            pass
+        _made.append(path.read_bytes())  # noqa: ASYNC240 - the same
+    return url
+
+
 @asynccontextmanager
 async def open_desk(folder: Path) -> AsyncIterator[Desk]:
     """A desk on a new SQLite file, for a district with school A and no students yet."""
@@ -341,7 +361,7 @@ async def open_desk(folder: Path) -> AsyncIterator[Desk]:
     for kind in CAPABILITIES:
         sis.put(kind)
     sis.put("schools", school("A"))
-    async with open_store(f"sqlite:///{folder / 'roster.db'}") as store:
+    async with open_store(await fresh_database(folder / "roster.db")) as store:
         desk = Desk(store, sis, clock)
         await desk.run(
             "INSERT INTO sis_integration (id, name, provider, settings, status, created_at) "

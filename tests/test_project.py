@@ -31,6 +31,7 @@ STRANGERS = {
     "hookspecs": ("transport", "tokens", "roster", "store", "settings", "service", "cli", "testing"),
     "discovery": ("transport", "tokens", "roster", "store", "service", "cli", "testing"),
     "settings": ("transport", "tokens", "roster", "store", "provider", "service", "cli", "testing"),
+    "setting_types": ("settings", "transport", "tokens", "roster", "store", "provider", "service", "cli", "testing"),
     "transport": ("oauth", "records", "provider", "rest_provider", "roster", "store", "service", "cli", "testing"),
     "tokens": ("oauth", "records", "provider", "rest_provider", "roster", "service", "cli", "testing"),
     "oauth": ("records", "rest_provider", "roster", "store", "connection", "service", "cli", "testing"),

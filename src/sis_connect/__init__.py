@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sis_connect.capabilities import Capabilities
     from sis_connect.connection import connect
-    from sis_connect.errors import SISError
+    from sis_connect.errors import EventsExpired, SISError
+    from sis_connect.events import RosterEvent
     from sis_connect.provider import BaseSISProvider, ProviderInfo
     from sis_connect.records import (
         Course,
@@ -36,10 +37,12 @@ __all__ = [
     "Capabilities",
     "Course",
     "Enrollment",
+    "EventsExpired",
     "Guardian",
     "ProviderInfo",
     "Record",
     "RestProvider",
+    "RosterEvent",
     "SISConfigManager",
     "SISError",
     "SISProviderConfig",
@@ -58,8 +61,10 @@ _RECORDS = ("Course", "Enrollment", "Guardian", "Record", "School", "SchoolEnrol
 _HOMES = {
     "BaseSISProvider": "provider",
     "Capabilities": "capabilities",
+    "EventsExpired": "errors",
     "ProviderInfo": "provider",
     "RestProvider": "rest_provider",
+    "RosterEvent": "events",
     "SISConfigManager": "settings",
     "SISError": "errors",
     "SISProviderConfig": "settings",

@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import date
     from typing import Self
 
     from sis_connect.capabilities import Kind
     from sis_connect.clock import Clock
     from sis_connect.connection import InvalidRows
     from sis_connect.discovery import Registry
-    from sis_connect.provider import Finding, Page, ProviderInfo, Scope
+    from sis_connect.events import RosterEvent, RosterHandler
+    from sis_connect.provider import Finding, Hint, Page, ProviderInfo, Scope
     from sis_connect.records import (
         Course,
         Enrollment,
@@ -38,12 +40,21 @@ if TYPE_CHECKING:
         Student,
         Term,
     )
+    from sis_connect.roster.explain import Explanation
     from sis_connect.roster.holds import Hold
+    from sis_connect.roster.integrity import IntegrityFinding
+    from sis_connect.roster.pins import Pin
     from sis_connect.roster.plan_rows import PlanRow
+    from sis_connect.roster.questions import Conflict
     from sis_connect.roster.report import Progress, SyncReport
-    from sis_connect.service import Health, Integration, Operation, Plan
+    from sis_connect.roster.waiting import Quarantined
+    from sis_connect.roster.whereabouts import Whereabouts
+    from sis_connect.service import CalendarOverview, Health, Integration, Operation, Plan
+    from sis_connect.service.decisions import Take
     from sis_connect.service.key_rotation import KeyRotation
+    from sis_connect.service.real_time import Receipt
     from sis_connect.settings import SISProviderConfig
+    from sis_connect.store.edits import LocalEdit
     from sis_connect.tokens.fleet import TokenResult
     from sis_connect.tokens.health import TokenHealth
 
@@ -244,8 +255,97 @@ class SISService(Facade):
         def holds(self, name: str | None = None) -> list[Hold]: ...
         def approve(self, hold_id: str, *, actor: str = "") -> SyncReport: ...
         def reject(self, hold_id: str, *, actor: str = "") -> Hold: ...
+        def calendar(self, name: str) -> CalendarOverview: ...
+        def rollover(
+            self,
+            name: str,
+            *,
+            to: int | None = None,
+            preview: bool = False,
+            strict: bool = False,
+            progress: Callable[[Progress], None] | None = None,
+            actor: str = "",
+        ) -> SyncReport: ...
+        def receive(self, name: str, body: bytes, *, headers: Mapping[str, str], secret: str | None = None) -> Receipt: ...
+        def hint(self, name: str, hints: Sequence[Hint]) -> Receipt: ...
+        def hinted(self) -> list[str]: ...
+        def subscribe(self, name: str, url: str, *, replace: bool = False, actor: str = "") -> str: ...
+        def unsubscribe(self, name: str, *, replace: bool = False, actor: str = "") -> bool: ...
+        def drain_hints(self, name: str, *, district: bool = True, actor: str = "") -> list[SyncReport]: ...
+        def follow_hints(self, name: str, *, on_report: Callable[[SyncReport], None] | None = None, actor: str = "") -> None: ...
+        def watch(
+            self,
+            name: str,
+            *,
+            every: float = 60.0,
+            on_report: Callable[[SyncReport], None] | None = None,
+            actor: str = "",
+        ) -> NoReturn: ...
+        def undo(
+            self,
+            operation_id: str,
+            *,
+            kinds: Collection[Kind] | None = None,
+            actions: Collection[str] | None = None,
+            preview: bool = False,
+            progress: Callable[[Progress], None] | None = None,
+            actor: str = "",
+        ) -> SyncReport: ...
+        def explain(self, name: str, *, student: str, section: str | None = None) -> Explanation: ...
+        def events(
+            self, *, after: int | None = None, name: str | None = None, limit: int | None = None
+        ) -> Iterator[RosterEvent]: ...
+        def latest_event(self) -> int: ...
+        def deliver(self, handler: RosterHandler, *, listener: str, name: str | None = None, after: int | None = None) -> int: ...
+        def conflicts(
+            self, name: str | None = None, *, kind: Kind | None = None, field: str | None = None, state: str = "open"
+        ) -> list[Conflict]: ...
+        def resolve(self, conflict_id: str, *, take: Take | None = None, value: Any = ..., actor: str = "") -> SyncReport: ...
+        def resolve_all(
+            self,
+            name: str,
+            *,
+            kind: Kind | None = None,
+            field: str | None = None,
+            take: Take | None = None,
+            value: Any = ...,
+            preview: bool = False,
+            actor: str = "",
+        ) -> SyncReport: ...
+        def pin(
+            self,
+            name: str,
+            kind: Kind,
+            sis_id: str,
+            *,
+            field: str = "",
+            reason: str = "",
+            expires_on: date | None = None,
+            actor: str = "",
+        ) -> Pin: ...
+        def unpin(self, pin_id: str, *, actor: str = "") -> Pin: ...
+        def pins(self, name: str | None = None) -> list[Pin]: ...
+        def edit(self, name: str, kind: Kind, sis_id: str, fields: dict[str, Any], *, actor: str = "") -> None: ...
+        def edits(self, name: str, *, kind: Kind | None = None) -> list[LocalEdit]: ...
+        def revert(self, name: str, kind: Kind, sis_id: str, *, fields: tuple[str, ...] = (), actor: str = "") -> SyncReport: ...
+        def as_of(
+            self, name: str, day: date, *, school: str | None = None, section: str | None = None
+        ) -> Iterator[Whereabouts]: ...
+        def withdraw(
+            self,
+            name: str,
+            *,
+            students: Collection[str] = (),
+            school: str | None = None,
+            reason: str = "withdrawal",
+            day: date | None = None,
+            preview: bool = False,
+            actor: str = "",
+        ) -> SyncReport: ...
         def operations(self, name: str | None = None, *, limit: int = 50) -> list[Operation]: ...
         def export(self, name: str, kind: Kind) -> Iterator[dict[str, Any]]: ...
+        def integrity(self, name: str, check: str | None = None) -> Iterator[IntegrityFinding]: ...
+        def quarantine(self, name: str) -> Iterator[Quarantined]: ...
         def health(self, name: str | None = None) -> list[Health]: ...
 
 

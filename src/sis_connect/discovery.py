@@ -6,7 +6,7 @@ Nothing is discovered at import. A registry is an object that anybody can make; 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -18,6 +18,7 @@ import pluggy
 from sis_connect import hookspecs
 from sis_connect.errors import ConfigurationError, ProviderError, SISError
 from sis_connect.provider import CONTRACT, ProviderInfo
+from sis_connect.strategies import STRATEGIES, Decider
 
 if TYPE_CHECKING:
     from sis_connect.settings import SISProviderConfig
@@ -43,9 +44,10 @@ class Installed:
 
 @dataclass(slots=True)
 class Registry:
-    """The providers at hand, and those refused."""
+    """The providers and strategies at hand, and those refused."""
 
     installed: dict[str, Installed] = field(default_factory=dict)
+    strategies: dict[str, Decider] = field(default_factory=lambda: dict(STRATEGIES))
     refused: list[Refused] = field(default_factory=list)
 
     def info(self, name: str) -> ProviderInfo:
@@ -73,6 +75,20 @@ class Registry:
         else:
             self.installed[info.name] = Installed(info, distribution, version)
 
+    def add_strategy(self, name: str, decide: Decider, *, distribution: str) -> None:
+        """Take in one strategy, or note why not."""
+        reason = ""
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            reason = f"the name {name!r} of its strategy is not lower-case letters, digits and underscores."
+        elif name in self.strategies:
+            reason = f"the name {name!r} of its strategy is taken."
+        elif not callable(decide):
+            reason = f"its strategy {name!r} is no function."
+        if reason:
+            self.refused.append(Refused(str(name), distribution, reason))
+        else:
+            self.strategies[name] = decide
+
 
 def _objection(info: object, installed: dict[str, Installed]) -> str | None:
     if not isinstance(info, ProviderInfo):
@@ -94,7 +110,7 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Registry:
         distribution = point.dist.name if point.dist else "an unknown distribution"
         version = point.dist.version if point.dist else "?"
         try:
-            infos = _registered(point)
+            infos, strategies = _registered(point)
         except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
                 raise
@@ -103,16 +119,19 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Registry:
             continue
         for info in infos:
             registry.add(info, distribution=distribution, version=version)
+        for name, decide in strategies:
+            registry.add_strategy(name, decide, distribution=distribution)
     return registry
 
 
-def _registered(point: EntryPoint) -> list[ProviderInfo]:
+def _registered(point: EntryPoint) -> tuple[list[ProviderInfo], list[tuple[str, Decider]]]:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(point.load(), point.name)
     manager.check_pending()
     results: list[Iterable[ProviderInfo]] = manager.hook.sis_connect_providers()
-    return [info for result in results for info in result]
+    strategies: list[Mapping[str, Decider]] = manager.hook.sis_connect_strategies()
+    return [info for result in results for info in result], [item for result in strategies for item in result.items()]
 
 
 def load(target: str) -> Any:

@@ -14,6 +14,7 @@
     │   ├── UnexpectedResponse   not the content that was asked for (HTML, truncated, too large, elsewhere)
     │   └── NotOffered           this provider cannot do what was asked
     ├── ConflictError            somebody else is at work, or the world has moved on since
+    │   └── EventsExpired        what happened after a cursor is not kept any more: read the whole roster once
     └── StorageError             the database cannot be read or written
 
 An error never carries a pupil's data or a secret: its message, remedy and context are safe to log and to show.
@@ -197,6 +198,17 @@ class ConflictError(SISError):
     severity: Severity = "medium"
     retryable = True
     default_remedy = "Wait for the other one to finish, then try again."
+
+
+class EventsExpired(ConflictError):  # noqa: N818 - reads as what is the case
+    """What happened after a cursor is not known any more. `cursor` is where to go on, once the whole roster has been read."""
+
+    retryable = False
+    default_remedy = "Read the whole roster with `export`, then go on with the events after the cursor that this error carries."
+
+    def __init__(self, message: str, *, cursor: int = 0, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.cursor = cursor
 
 
 class StorageError(SISError):

@@ -1,12 +1,17 @@
-"""What an app is told of while it runs: a name, the integration it is about, and when. No token, no secret, no pupil's data."""
+"""What an app is told of: what happens to a connection while it runs (`Event`), and what changed in the roster (`RosterEvent`).
+
+An `Event` is safe to log. A `RosterEvent` carries what changed, which is pupils' data: its repr shows none of it (promise P7).
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sis_connect.capabilities import Kind
 
 _log = logging.getLogger(__name__)
 
@@ -40,3 +45,56 @@ def tell(listener: Listener | None, event: Event) -> None:
     except Exception as error:  # noqa: BLE001 - whatever an app's own code may raise
         # Its message may hold anything, so only its class is shown.
         _log.error("A listener failed on %s (%s).", event.name, type(error).__name__)
+
+
+# -- the roster --------------------------------------------------------------------------------------------------------
+
+RosterChange = Literal["created", "updated", "withdrawn", "reenrolled"]
+#: What an action of a plan has come to once it is written.
+CHANGES: Mapping[str, RosterChange] = {
+    "create": "created",
+    "update": "updated",
+    "withdraw": "withdrawn",
+    "reenroll": "reenrolled",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterEvent:
+    """One record that was changed in the roster, in the order in which that was written.
+
+    `id` is the cursor: whoever has dealt with an event asks for those after it. `name` is the kind in the singular and what
+    happened, such as `student.withdrawn`; `reason` says why. `sis_id` is the SIS's id, `local_id` the app's own, None where the
+    app has no such row any more. `at` is UTC, `school_date` the district's day. `changes` holds what changed: field name to the
+    value before and after, by the flat names of the records (`ids.student_number`); before a creation there was nothing.
+    """
+
+    id: int
+    name: str
+    integration: str
+    kind: Kind
+    sis_id: str
+    local_id: str | None
+    reason: str
+    at: datetime
+    school_date: date
+    operation: str
+    changes: Mapping[str, tuple[Any, Any]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON. `changes` holds a list of two for each field."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        changes = {name: list(pair) for name, pair in self.changes.items()}
+        return values | {"at": self.at.isoformat(), "school_date": self.school_date.isoformat(), "changes": changes}
+
+    def __repr__(self) -> str:
+        return f"<RosterEvent {self.id}: {self.name}>"
+
+
+#: Who deals with what changed in the roster. What it returns is waited for, if it can be; if it raises, the event comes again.
+RosterHandler = Callable[[RosterEvent], Awaitable[None] | None]
+
+
+def event_name(kind: Kind, action: str) -> str:
+    """The name of an event: `student.withdrawn`."""
+    return f"{kind.removesuffix('s')}.{CHANGES[action]}"

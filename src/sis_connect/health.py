@@ -13,15 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import KINDS
 from sis_connect.store.sql import Store
-from sis_connect.store.tables import integration, operation
+from sis_connect.store.tables import integration, mappings, operation
 
 _LAST_GOOD = text(
     "SELECT MAX(finished_at) FROM sis_sync_operation WHERE integration_id = :i "
-    "AND type IN ('sync', 'apply') AND status <> 'failed' AND finished_at IS NOT NULL"
+    "AND type IN ('sync', 'apply', 'rollover') AND status <> 'failed' AND finished_at IS NOT NULL"
 )
+#: By what was decided, wherever the rows are kept: in the built-in tables or in an app's own.
 _ACTIVE = text(
     " UNION ALL ".join(
-        f"SELECT '{kind}', COUNT(*) FROM roster_{kind} WHERE integration_id = :i AND status = 'active'" for kind in KINDS
+        f"SELECT '{kind}', COUNT(*) FROM {mappings[kind].name} WHERE integration_id = :i AND status = 'active'" for kind in KINDS
     )
 )
 _QUARANTINED = text("SELECT COUNT(*) FROM sis_quarantine WHERE integration_id = :i")
@@ -49,7 +50,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How an integration is doing. `age_seconds` is the time since the last sync that was not a failure."""
+    """How an integration is doing. `age_seconds` is the time since the last sync that was not a failure.
+
+    `active` counts, by kind, who is here as of the last run, wherever the rows are kept.
+    """
 
     integration: str
     provider: str

@@ -53,6 +53,8 @@ class ProviderInfo:
     `read_error` names a function that understands the SIS's own error answers: (status, headers, body) -> SISError or None.
     `refine` names a function (info, config) -> ProviderInfo, for what depends on the settings: a product, a version. It is pure.
     `full_every` is hours: where reads of changes only are possible, a read of everything is due after so long.
+    `hints` names a function that reads what the SIS sends when something changes: (headers, body) -> Sequence[Hint]. It is pure;
+    header names are lower-case, and what it cannot read at all is a `ValueError`.
     """
 
     name: str
@@ -81,6 +83,7 @@ class ProviderInfo:
     read_error: str | None = None
     refine: str | None = None
     full_every: float = 24.0
+    hints: str | None = None
     sandbox: str | None = None
 
     def with_grant(self, grant: str) -> ProviderInfo:
@@ -97,6 +100,19 @@ class Scope:
     schools: frozenset[str] | None = None
     students: frozenset[str] | None = None
     school_year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What somebody outside says has changed. It is never evidence: it only tells where to read again.
+
+    `value` is the record's id, or its identifier of that `name` in `ids`. Without a value it is about any record of the kind,
+    without a kind about any record at all.
+    """
+
+    kind: Kind | Literal[""] = ""
+    name: str = "sis_id"
+    value: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,4 +220,18 @@ class BaseSISProvider(Protocol):
         `cursor` resumes: a stream marked `DONE` is left out, one with a cursor is read from the page *before* it on, so that the
         engine can check that the ground has not moved.
         """
+        ...
+
+
+@runtime_checkable
+class Subscriber(Protocol):
+    """A provider whose SIS can be told where to send word of changes."""
+
+    async def subscribe(self, callback_url: str, *, ours: Callable[[str], bool], replace: bool = False) -> None:
+        """Have changes told to an address, which ends in a secret. `ours` says whether an address that is subscribed already is
+        ours; any other is replaced only with `replace`, and otherwise a `ConfigurationError`."""
+        ...
+
+    async def unsubscribe(self, *, ours: Callable[[str], bool], replace: bool = False) -> bool:
+        """End our subscription, with `replace` whosever it is; whether there was one."""
         ...

@@ -2,135 +2,27 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
-from urllib.parse import parse_qsl, urlsplit
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
+from sis_connect.calendar_settings import GuardProfiles, Pauses
 from sis_connect.capabilities import Kind
 from sis_connect.errors import ConfigurationError
-from sis_connect.local_files import check_file_url, is_local
 from sis_connect.oauth.client import ClientAuthentication, SignatureMethod, TokenMethod
+from sis_connect.setting_types import BaseUrl, ExactUrl, Names, Parameters, RateLimit, WebhookSecret, known_zone, query_apart
 
-Strategy = Literal["sis_wins", "local_wins", "newest_wins", "manual"]
+#: `sis_wins`, `local_wins`, `newest_wins`, `manual`, or one that a plugin brings.
+Strategy = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Owner = Literal["shared", "sis", "local"]
 GrantName = Literal["client_credentials", "password", "authorization_code", "oauth1", "basic", "none"]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name stands for this machine, where plain HTTP is allowed."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def check_url(url: str) -> str:
-    """An address that secrets may be sent to: absolute, HTTPS except on this machine, without credentials, query or fragment."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be a full address such as https://sis.example.org")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("must start with https://, since plain http would send the district's secrets unprotected")
-    if parts.username or parts.password:
-        raise ValueError("must not contain a user name or password")
-    if parts.query or parts.fragment:
-        raise ValueError("must not contain a query or a fragment")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("has a port that is not a number") from None
-    return url.strip().rstrip("/")
-
-
-def check_exact_url(url: str) -> str:
-    """The same for an address that is used, or compared, to the letter: some servers insist on their last slash."""
-    check_url(url)
-    return url.strip()
-
-
-def check_base_url(url: str) -> str:
-    """The address of a SIS, or of the file or folder where its export lies."""
-    return check_file_url(url) if is_local(url) else check_url(url)
-
-
-def parse_rate_limit(value: object) -> object:
-    """`60/60` (requests/seconds) or `off`."""
-    if not isinstance(value, str):
-        return value
-    if value == "off":
-        return "off"
-    match = re.fullmatch(r"(\d+)/(\d+(?:\.\d+)?)", value)
-    if not match or int(match[1]) < 1 or float(match[2]) <= 0:
-        raise ValueError("must be REQUESTS/SECONDS such as 60/60, or off")
-    return (int(match[1]), float(match[2]))
-
-
-def _comma_list(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _pairs(value: object) -> object:
-    """`appName=lincoln&other=1`, as it stands after the question mark of an address."""
-    return dict(parse_qsl(value, keep_blank_values=True)) if isinstance(value, str) else value
-
-
-def _no_field_of_the_grant(parameters: dict[str, str]) -> dict[str, str]:
-    taken = sorted(parameters.keys() & _FIELDS_OF_GRANTS)
-    if taken:
-        raise ValueError(f"must not hold {taken[0]}, which has a setting of its own or is sent by itself")
-    return parameters
-
-
-def _query_apart(values: object) -> object:
-    """What follows the question mark of a token URL, as an administrator copies it, joins the token parameters."""
-    given = values.get("token_url") if isinstance(values, dict) else None
-    if not isinstance(values, dict) or not isinstance(given, str) or "?" not in given:
-        return values
-    address, _, query = given.strip().partition("?")
-    parameters = _pairs(values.get("token_parameters") or {})
-    if not isinstance(parameters, dict):
-        return values
-    query, mark, fragment = query.partition("#")  # the check of the address refuses a fragment
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if parameters.get(name, value) != value:
-            raise ValueError(f"token_url and token_parameters have two values for {name}: leave one of them out")
-        parameters = {**parameters, name: value}
-    return {**values, "token_url": address + mark + fragment, "token_parameters": parameters}
-
-
-def _known_zone(value: str | None) -> str | None:
-    if value is not None:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("must be a time zone name such as America/Denver") from None
-    return value
-
-
-#: What a request for a token says itself. Twice would be once too often, and a secret does not belong among plain settings.
-_FIELDS_OF_GRANTS = frozenset(
-    (
-        *("grant_type", "scope", "client_id", "client_secret", "client_assertion", "assertion", "username", "password"),
-        *("refresh_token", "code", "code_verifier", "redirect_uri", "token"),
-    )
-)
-
-BaseUrl = Annotated[str, AfterValidator(check_base_url)]
-ExactUrl = Annotated[str, AfterValidator(check_exact_url)]
-Parameters = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_no_field_of_the_grant)]
-RateLimit = Annotated[tuple[int, float] | Literal["off"] | None, BeforeValidator(parse_rate_limit)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 
 
 class FieldPolicy(BaseModel):
@@ -152,13 +44,18 @@ class SISProviderConfig(BaseModel):
     where the SIS can list changes only, everything is read again after so long, and with 0 each time. `policies` holds field
     policies by `kind.field`. `options` are the provider's own keys.
 
+    `guard_profiles` are days on which the guards have other limits, `pauses` days on which nobody is removed without a person's
+    consent. `coverage` says what is to be done where a school loses its teachers or its classes: `warn`, or `hold` what does it.
+
     `grant` is how access is had. `former_client_secret` is tried where the newest is refused, while the district changes it.
     `username` and `password` are for the grant `password`, by default client id and secret. `scope` is what to ask for, names
     with spaces between them. `client_authentication` is where id and secret go, `token_method` where the rest goes,
     `token_parameters` what else belongs into the query of the token URL; what `token_url` has there joins them. With the grant
     `oauth1` each request is signed by `signature_method`. `authorize_url`, `issuer` and `revocation_url` are those of the SIS,
     where the provider cannot know them. A token is renewed `renew_before` seconds before its end, or when a quarter of its life
-    is left.
+    is left. `webhook_secret` is what those must have who send us word of changes; two of them, with a comma, while it is changed.
+
+    `match_email` lets an e-mail address tell whom of an app's own people a new record is: not where families share one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -173,6 +70,7 @@ class SISProviderConfig(BaseModel):
     grant: GrantName | None = None
     username: str | None = None
     password: SecretStr | None = None
+    webhook_secret: WebhookSecret | None = None
     scope: str | None = None
     client_authentication: ClientAuthentication | None = None
     token_method: TokenMethod | None = None
@@ -191,17 +89,21 @@ class SISProviderConfig(BaseModel):
     pool: Annotated[int, Field(ge=1, le=256)] = 8
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 200
     max_attempts: Annotated[int, Field(ge=1, le=3)] = 3
-    time_zone: Annotated[str | None, AfterValidator(_known_zone)] = None
+    time_zone: Annotated[str | None, AfterValidator(known_zone)] = None
     school_year: Annotated[int, Field(ge=1990, le=2200)] | None = None
     schools: Names = ()
     fields: Names = ()
     strategy: Strategy = "sis_wins"
     policies: dict[str, FieldPolicy] = Field(default_factory=dict)
+    guard_profiles: GuardProfiles = ()
+    pauses: Pauses = ()
+    coverage: Literal["warn", "hold"] = "warn"
+    match_email: bool = False
     absence_grace: Annotated[float, Field(ge=0)] = 12.0
     full_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     options: dict[str, str] = Field(default_factory=dict)
 
-    _query_apart = model_validator(mode="before")(_query_apart)
+    _query_apart = model_validator(mode="before")(query_apart)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("settings with their secrets are not pickled: hand on the integration's name, or where its secrets are")
@@ -213,7 +115,9 @@ class SISProviderConfig(BaseModel):
 
 
 #: Settings that are secrets: never on a command line, never stored among the others.
-SECRET_KEYS = frozenset(("client_secret", "former_client_secret", "password"))
+SECRET_KEYS = frozenset(("client_secret", "former_client_secret", "password", "webhook_secret"))
+#: Secrets that go nowhere: who sends us something shows that they have them.
+KEPT_HERE = frozenset(("webhook_secret",))
 #: Settings that say where secrets and tokens go.
 ADDRESS_KEYS = ("base_url", "token_url", "authorize_url", "issuer", "revocation_url")
 #: Settings that every provider shares, and that `--set` and the environment may give.
@@ -314,13 +218,13 @@ def _for_this_address(
     if not moved:
         return secrets
     # A former secret goes nowhere new: the one in the environment stands alone.
-    kept = sorted(secrets.keys() - given.keys() - {"former_client_secret"})
+    kept = sorted(secrets.keys() - given.keys() - {"former_client_secret"} - KEPT_HERE)
     if kept:
         raise ConfigurationError(
             f"The environment gives another {moved[0]} than the one for which the {kept[0]} of this integration is stored.",
             remedy=f"Unset that variable, give {kept[0]} in the environment too, or store the new address with its secret.",
         )
-    return {}
+    return {name: value for name, value in secrets.items() if name in KEPT_HERE}
 
 
 def _bare(address: str) -> str:
@@ -359,6 +263,19 @@ def key_source_in_environment(environment: Mapping[str, str] | None = None) -> s
 def database_in_environment(environment: Mapping[str, str] | None = None) -> str | None:
     """The database, from `SIS_CONNECT_DATABASE_URL`."""
     return (os.environ if environment is None else environment).get("SIS_CONNECT_DATABASE_URL") or None
+
+
+def retention_in_environment(environment: Mapping[str, str] | None = None) -> float | None:
+    """For how many days events are kept, from `SIS_CONNECT_RETENTION_DAYS`."""
+    text = (os.environ if environment is None else environment).get("SIS_CONNECT_RETENTION_DAYS")
+    if not text:
+        return None
+    with suppress(ValueError):
+        if 0 < float(text) < 100_000:
+            return float(text)
+    raise ConfigurationError(
+        f"SIS_CONNECT_RETENTION_DAYS is {text!r}, which is no number of days.", remedy="Give it as in 90, or unset it."
+    )
 
 
 def today_in_environment(environment: Mapping[str, str] | None = None) -> date | None:

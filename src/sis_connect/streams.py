@@ -248,7 +248,8 @@ class Run:
 
     async def _size(self, endpoint: Endpoint[Any]) -> PageSize:
         if endpoint.name not in self._sizes:
-            declared = (await self._patiently(endpoint, self._provider.page_sizes)).get(endpoint.page_size or "")
+            name = endpoint.page_size
+            declared = (await self._patiently(endpoint, self._provider.page_sizes)).get(name) if name else None
             wish = self._provider.config.page_size or declared or self._provider.info.default_page_size
             asked = min(wish, declared) if wish and declared else wish
             self._sizes.setdefault(endpoint.name, PageSize(asked=asked, declared=declared))

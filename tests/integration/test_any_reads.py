@@ -24,8 +24,8 @@ from sis_connect.roster import fingerprints, stage, staged_rows
 from sis_connect.roster.staged_rows import count_rows, remembered
 from sis_connect.store.sql import Store
 
-STORIES = [*map(Random, range(10))]
-MIXED_STORIES = [*map(Random, range(1000, 1006))]
+STORIES = [*map(Random, range(5))]
+MIXED_STORIES = [*map(Random, range(1000, 1003))]
 _write = Store.write
 
 

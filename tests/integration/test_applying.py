@@ -80,6 +80,18 @@ async def test_p5_a_column_that_the_database_trims_is_no_edit(desk: Desk) -> Non
     assert (report.conflicts, report.changes["students"]) == (0, {"update": 1, "unchanged": 0})
 
 
+async def test_what_both_sides_blank_is_agreed_on(desk: Desk) -> None:
+    desk.settings = {"strategy": "manual"}
+    feed = desk.sis.put("students", student("s1", middle_name="Ann"))
+    await desk.sync()
+    await desk.edit("s1", middle_name=None)
+    feed["s1"] = student("s1", middle_name=None)
+    await desk.sync()
+    feed["s1"] = student("s1", middle_name="Kit")
+    assert (await desk.sync()).conflicts == 0
+    assert (await desk.student("s1"))["middle_name"] == "Kit"
+
+
 async def test_a_plan_that_was_applied_is_not_applied_twice(desk: Desk) -> None:
     whole_district(desk)
     planned = await desk.plan()

@@ -381,8 +381,8 @@ async def test_a_year_that_rolls_over(desk: Desk) -> None:
         year[f"{n}"] = {**stay(f"{n}-2028", student=f"s{n:04d}", **fresh), "key": f"{n}"}
     report = await desk.sync()
     assert (report.status, report.holds) == ("succeeded", [])
-    assert report.reasons["students"] == {"transfer": 15, "promotion": 15}
-    assert report.reasons["school_enrollments"] == {"new": 30, "rollover": 15, "promotion": 15}
+    assert report.reasons["students"] == {"promotion": 30}
+    assert report.reasons["school_enrollments"] == {"rollover": 30, "promotion": 30}
     found = await desk.roster("school_enrollments")
     assert {found[f"{n}"]["exit_date"] for n in range(30)} == {"2027-05-29"}
     assert [found[f"{n}-2028"]["status"] for n in range(30)] == ["active"] * 30

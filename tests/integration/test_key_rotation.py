@@ -36,7 +36,9 @@ def office(tmp_path: Path) -> TokenOffice:
 async def fill(service: SISService, server: OAuthServer) -> None:
     """One of everything that is sealed."""
     await service.create_integration("lincoln", by_a_person(server))
-    await service.create_integration("lincoln", by_a_person(server, client_secret="the next one"))
+    await service.create_integration(
+        "lincoln", by_a_person(server, client_secret="the next one", webhook_secret="what-others-must-send-to-us")
+    )
     await service.create_integration("roosevelt", settings(server, grant="password", username="x", password="open sesame"))
     await agree(service, "lincoln", consented(server))
     await service.authorization_url("lincoln", redirect_uri="http://127.0.0.1/callback", session="a browser")
@@ -71,6 +73,7 @@ async def test_after_a_rotation_everything_is_sealed_anew_and_the_former_key_may
         "sis_integration.secret": 2,
         "sis_integration.former_secret": 1,
         "sis_integration.password": 1,
+        "sis_integration.webhook_secret": 1,
         "sis_oauth_token.sealed": 1,
         "sis_pending_authorization.sealed": 1,
     }

@@ -136,6 +136,6 @@ async def test_a_provider_that_tells_all_stays_is_taken_at_its_word(desk: Desk) 
     report = await desk.sync()
     desk.sis.feeds["students", ""]["s1"] = told("s1", "second", school="B", entry_date="2026-11-16")
     report = await desk.sync()
-    assert report.reasons["school_enrollments"] == {"new": 1, "no_longer_stated": 1}
+    assert report.reasons["school_enrollments"] == {"transfer": 2}
     assert (await desk.roster("school_enrollments"))["first"]["exit_inferred"] is False
     assert CAPABILITIES["school_enrollments"].stint_history is False

@@ -11,7 +11,7 @@ from changing_sis import STUDENTS, ChangingSIS, asked_for_changes, standing
 from roster_fixture import HOUR, Desk, Killed, school, stay, student, students
 from sis_connect.capabilities import Capabilities
 from sis_connect.provider import Scope
-from sis_connect.roster import sync as engine
+from sis_connect.roster import planning as engine
 from sis_connect.roster.apply import Applier
 
 # -- marks -------------------------------------------------------------------------------------------------------------

@@ -191,6 +191,17 @@ async def test_p2_an_invalid_row_waits_and_keeps_its_last_good_state(desk: Desk)
     assert (await desk.student("s0002"))["status"] == "active"
 
 
+async def test_p2_a_row_that_reads_as_it_did_before_leaves_quarantine_though_the_end_is_not_proved(desk: Desk) -> None:
+    feed = desk.sis.put("students", *students(5))
+    await desk.sync()
+    feed["s0003"] = bad("s0003")
+    assert (await desk.sync()).quarantined == 1
+    feed["s0003"], feed.total = student("s0003"), None
+    assert (await desk.sync()).quarantined == 0
+    feed["s0003"] = bad("s0003")
+    assert (await desk.sync()).quarantined == 1
+
+
 async def test_p2_a_row_that_can_be_read_again_leaves_quarantine(desk: Desk) -> None:
     feed = desk.sis.put("students", *students(5), bad("s9"))
     await desk.sync()

@@ -13,7 +13,7 @@ from renewals import nursery, renewals, told
 from token_kills import kill_while_renewing
 
 PROCESSES, CALLERS = 4, 25
-KILLS = 20
+KILLS = 10
 
 
 async def test_four_processes_with_twentyfive_callers_each_renew_once(tmp_path: Path) -> None:

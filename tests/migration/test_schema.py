@@ -11,9 +11,9 @@ from sqlalchemy import Connection, inspect, text
 
 from sis_connect.errors import StorageError
 from sis_connect.store import migrations
+from sis_connect.store.decision_tables import metadata
 from sis_connect.store.migrations import VERSION_TABLE, upgrade
 from sis_connect.store.sql import open_engine
-from sis_connect.store.tables import metadata
 from sis_connect.store.triggers import create_triggers
 
 

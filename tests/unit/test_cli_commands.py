@@ -20,27 +20,18 @@ from sis_connect.cli.application import own_options_first
 from sis_connect.cli.invocation import Invocation, command, explained
 from sis_connect.errors import AuthenticationError, ConfigurationError, NetworkError
 from sis_connect.provider import Finding
+from sis_connect.roster.report import SyncReport
 from sis_connect.settings import SISProviderConfig
 
-REPORT: dict[str, Any] = {
-    "operation": "op-7",
-    "integration": "lincoln",
-    "status": "succeeded",
-    "requests": 3,
-    "bytes": 900,
-    "seconds": 0.2,
-    "records": {"students": 2},
-    "changes": {"students": {"create": 2}},
-    "held": {},
-    "skipped": {},
-    "reasons": {},
-    "conflicts": 0,
-    "quarantined": 0,
-    "holds": [],
-    "incomplete": [],
-    "read": {"changes": 0, "whole": 7, "full_due": None},
-    "error": None,
-}
+REPORT: dict[str, Any] = SyncReport(
+    operation="op-7",
+    integration="lincoln",
+    requests=3,
+    bytes=900,
+    seconds=0.2,
+    records={"students": 2},
+    changes={"students": {"create": 2}},
+).as_dict()
 KEYS = list(REPORT)
 
 
@@ -124,6 +115,11 @@ def test_an_async_command_really_runs(capfd: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as left:
         app(args=["one", "lincoln"])
     assert (ran, left.value.code) == (["lincoln"], 4)
+
+
+def test_the_list_of_commands_says_what_each_does_in_whole_sentences(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert (code, [line for line in out.split("Commands:")[1].splitlines() if line.endswith("...")]) == (0, [])
 
 
 def test_every_command_runs_through_the_one_door_that_awaits_it() -> None:
@@ -267,6 +263,7 @@ def test_holds_are_listed_and_decided(service: Service, run: Run) -> None:
     }
     service.answers |= {"holds": [Told(hold)], "approve": Told(REPORT), "reject": Told(hold | {"state": "rejected"})}
     assert "h-1  withdrawals  withdraw students" in run("holds")[1]
+    assert run("holds")[1].endswith("\n\nDecide with `sis-connect approve ID` or `sis-connect reject ID`.\n")
     assert json.loads(run("holds", "--json")[1]) == {"items": [hold]}
     assert run("approve", "h-1")[0] == 0
     assert "Rejected h-1. These changes do not come back" in run("reject", "h-1")[1]
@@ -330,7 +327,8 @@ def test_a_secret_may_come_from_the_environment(service: Service, run: Run, monk
 def test_what_is_not_said_stays_as_it_is_stored(service: Service, run: Run) -> None:
     stored = {"provider": "acme", "base_url": "https://sis.example.org", "rate_limit": "9/60", "options": {"a": "b"}}
     service.answers |= {"create_integration": Told({"name": "lincoln"}), "stored_settings": stored}
-    assert run("add", "lincoln", "--set", "page_size=50")[0] == 0
+    code, out, _ = run("add", "lincoln", "--set", "page_size=50")
+    assert (code, out.splitlines()[0]) == (0, "Changed lincoln: acme at https://sis.example.org.")
     config = added(service)
     assert (config.base_url, config.rate_limit, config.page_size, config.options) == (
         "https://sis.example.org", (9, 60.0), 50, {"a": "b"},

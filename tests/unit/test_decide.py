@@ -11,9 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sis_connect.capabilities import Leaving
-from sis_connect.roster.conflict import Policy
+from sis_connect.roster.conflict import Filed, Policy, Said
 from sis_connect.roster.documents import at_date, flatten, nest
-from sis_connect.roster.merge import UNSTATED, Decision, FieldConflict, Local, Mapped, Rules, Source, decide
+from sis_connect.roster.merge import (
+    UNSTATED,
+    Decision,
+    FieldConflict,
+    Local,
+    Mapped,
+    Rules,
+    Source,
+    answered,
+    decide,
+    decision_to_write,
+)
 from sis_connect.settings import FieldPolicy, Owner, Strategy
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -188,22 +199,80 @@ def test_flags_tell_guards_of_identity_and_blanks() -> None:
     assert decide("students", source(**number), local(**before), mapped(**before), rules()).flags == {"identity"}
 
 
+def filed(sis: Any, local: Any, decision: str | None = None, **more: Any) -> Filed:
+    state = "decided" if decision else "open"
+    return Filed(
+        **{"id": "q", "state": state, "base": "05", "sis": sis, "local": local, "decision": decision, "value": None, **more}
+    )
+
+
 def test_manual_keeps_the_local_value_and_lets_the_other_fields_flow() -> None:
     decision = decide("students", source(grade="06", school="B"), local(grade="07"), mapped(), rules("manual"))
     assert (decision.action, decision.writes, decision.rule) == ("update", {"school": "B"}, "manual")
     assert decision.conflicts == [FieldConflict("grade", "manual", "ask")]
     alone = decide("students", source(grade="06"), local(grade="07"), mapped(), rules("manual"))
-    assert alone.action == "conflict"
-    assert alone.base is not None
-    assert alone.base["grade"] == "06"
+    assert (alone.action, alone.base) == ("conflict", document())
 
 
-def test_a_decided_conflict_is_not_asked_again_until_a_side_moves() -> None:
-    once = decide("students", source(grade="06"), local(grade="07"), mapped(), rules("manual"))
-    assert once.base is not None
-    settled = Mapped(status="active", base_sis=once.base, base_local=told(document()))
-    assert decide("students", source(grade="06"), local(grade="07"), settled, rules("manual")).conflicts == []
-    assert decide("students", source(grade="08"), local(grade="07"), settled, rules("manual")).action == "conflict"
+def test_p5_an_open_question_that_is_asked_again_is_no_new_change() -> None:
+    waiting = Said(filed={"grade": filed("06", "07")})
+    same = decide("students", source(grade="06"), local(grade="07"), mapped(), rules("manual"), waiting)
+    assert (same.action, same.base, same.closes) == ("unchanged", document(), set())
+    for s, mine in (("08", "07"), ("06", "08")):
+        other = decide("students", source(grade=s), local(grade=mine), mapped(), rules("manual"), waiting)
+        assert (other.action, other.base) == ("conflict", document())
+
+
+@pytest.mark.parametrize(("decision", "writes"), [("sis", {"grade": "06"}), ("local", {}), ("value", {"grade": "09"})])
+def test_what_a_person_decided_about_these_two_values_outranks_the_strategy(decision: str, writes: Values) -> None:
+    said = Said(filed={"grade": filed("06", "07", decision, value="09")})
+    for strategy in STRATEGIES:
+        decided = decide("students", source(grade="06"), local(grade="07"), mapped(), rules(strategy), said)
+        assert (decided.writes, decided.base) == (writes, document(grade="06"))
+        assert [(it.rule, it.decided) for it in decided.conflicts] == [("decided", decision)]
+    moved = decide("students", source(grade="08"), local(grade="07"), mapped(), rules("manual"), said)
+    assert moved.action == "conflict"
+
+
+def test_p6_what_is_pinned_is_not_withdrawn() -> None:
+    pinned, gone = Said(pinned=frozenset([""])), source(status="inactive", grade="06")
+    for state in (gone, missing(3, 30), Source(document=document(), ended="ended")):
+        kept = decide("students", state, local(), mapped(), rules(), pinned)
+        assert (kept.action, kept.reason, kept.writes, kept.base) == ("unchanged", "pinned", {}, None)
+        assert decide("students", state, local(), mapped(), rules(), Said(pinned=frozenset(["grade"]))).action == "withdraw"
+    assert decide("students", source(grade="06"), local(), mapped(), rules(), pinned).writes == {"grade": "06"}
+
+
+@pytest.mark.parametrize(("owner", "strategy"), [("local", "sis_wins"), ("shared", "manual"), ("shared", "local_wins")])
+def test_a_reason_is_not_written_without_its_status(owner: Owner, strategy: Strategy) -> None:
+    rule = rules(policy=Policy(strategy, {"students.status": FieldPolicy(owner=owner, strategy=strategy)}))
+    left = source(status="inactive", status_reason="transferred", grade="06")
+    decision = decide("students", left, local(status="on leave"), mapped(), rule)
+    assert (decision.action, decision.writes) == ("update", {"grade": "06"})
+
+
+@pytest.mark.parametrize(("answer", "action"), [("sis", "create"), ("local", "unchanged"), (None, "unchanged")])
+def test_a_question_about_a_deleted_row_is_answered_and_asked_once(answer: str | None, action: str) -> None:
+    said = Said(filed={"*": filed("active", None, answer), "grade": filed("06", "07")})
+    decision = decide("students", source(), None, mapped(), rules("manual"), said)
+    assert (decision.action, decision.status) == (action, {"sis": "active", "local": "deleted", None: ""}[answer])
+    assert "grade" in decision.closes
+    again = decide("students", source(), local(), mapped(), rules("manual"), Said(filed={"*": filed("active", None)}))
+    assert again.closes == {"*"}
+
+
+def test_an_answer_touches_only_the_fields_that_it_is_about() -> None:
+    said = Said(filed={"grade": filed("06", "07", "sis")})
+    now = source(grade="06", school="B", status="inactive")
+    decision = answered("students", now, local(grade="07"), mapped(), rules("manual"), said, {"grade"})
+    assert (decision.action, decision.writes, decision.base) == ("update", {"grade": "06"}, document(grade="06"))
+
+
+def test_what_somebody_decided_elsewhere_becomes_an_action_with_its_flags() -> None:
+    gone = decision_to_write(local(), {"status": "inactive"}, reason="undone", rule="a person undid it")
+    assert (gone.action, set(gone.flags), gone.base) == ("withdraw", {"removal"}, None)
+    back = decision_to_write(local(status="inactive"), {"status": "active"}, reason="undone", rule="a person undid it")
+    assert (back.action, back.status) == ("reenroll", "active")
 
 
 def test_a_stay_that_we_ended_and_that_is_told_of_again_ends_when_the_sis_says() -> None:
@@ -217,11 +286,15 @@ def test_a_stay_that_we_ended_and_that_is_told_of_again_ends_when_the_sis_says()
 
 
 def test_a_record_hands_its_clocks_to_the_strategy() -> None:
-    edited = Local(document=told(document(grade="07")), edited_at=NOW)
+    edited = Local(document=told(document(grade="07")), edited_at=NOW, edits={"grade": NOW})
     changed = Source(document=document(grade="06"), updated_at=NOW - timedelta(hours=1))
     trusting = rules("newest_wins", reliable_updated_at=True)
     assert [c.decided for c in decide("students", changed, edited, mapped(), trusting).conflicts] == ["local"]
     assert [c.decided for c in decide("students", changed, edited, mapped(), rules("newest_wins")).conflicts] == ["ask"]
+    of_the_record = Local(document=told(document(grade="07")), edited_at=NOW)
+    assert [c.decided for c in decide("students", changed, of_the_record, mapped(), trusting).conflicts] == ["ask"]
+    long_ago = Local(document=told(document(grade="07")), edited_at=NOW - timedelta(days=2))
+    assert [c.decided for c in decide("students", changed, long_ago, mapped(), trusting).conflicts] == ["sis"]
 
 
 names = st.sampled_from(["given_name", "school", "grade", "username"])
@@ -237,8 +310,11 @@ def test_p5_a_decision_that_was_carried_out_is_not_made_again(
     decision = decide("students", now, local(**before), mapped(**before), rules(strategy))
     assert decision.base is not None
     stands = told(nest({**flatten(local(**before).document), **decision.writes}))
-    carried_out = Mapped(status=decision.status, base_sis=decision.base, base_local=stands)
-    again = decide("students", now, Local(document=stands), carried_out, rules(strategy))
+    read_back = {**flatten(told(document(**before))), **decision.writes}
+    agreed = {name: value for name, value in flatten(now.document).items() if flatten(stands).get(name) == value}
+    carried_out = Mapped(status=decision.status, base_sis=decision.base, base_local=nest({**read_back, **agreed}))
+    said = Said(filed={c.field: filed(c.sis, c.local) for c in decision.conflicts if c.decided == "ask"})
+    again = decide("students", now, Local(document=stands), carried_out, rules(strategy), said)
     assert (again.action, again.base, again.writes) == ("unchanged", decision.base, {})
 
 

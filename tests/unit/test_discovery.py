@@ -14,6 +14,7 @@ from sis_connect.discovery import Registry, discover, load
 from sis_connect.errors import ConfigurationError, ProviderError
 from sis_connect.hookspecs import ENTRY_POINT_GROUP
 from sis_connect.provider import CONTRACT, ProviderInfo
+from sis_connect.strategies import STRATEGIES
 
 GOOD = """
 from sis_connect.capabilities import Capabilities
@@ -129,3 +130,32 @@ def test_a_name_that_is_nearly_right_is_recognised() -> None:
     with pytest.raises(ConfigurationError) as caught:
         registry.info("lakesid")
     assert caught.value.remedy == "Did you mean lakeside?"
+
+
+STRATEGY = """
+from sis_connect.hookspecs import hookimpl
+
+def always_sis(clash):
+    return "sis"
+
+@hookimpl
+def sis_connect_strategies():
+    return {strategies}
+"""
+
+
+def test_a_plugin_may_bring_strategies_alone(plugin: Plugin) -> None:
+    registry = discover([plugin("more", STRATEGY.format(strategies='{"always_sis": always_sis}'))])
+    assert list(registry.strategies) == [*STRATEGIES, "always_sis"]
+    assert registry.refused == []
+
+
+def test_p12_a_strategy_that_cannot_be_used_is_named_and_takes_nothing_from_the_others(plugin: Plugin) -> None:
+    bad = '{"manual": always_sis, "Always": always_sis, "never": 7, "fine": always_sis}'
+    registry = discover([plugin("acme", good("acme")), plugin("more", STRATEGY.format(strategies=bad))])
+    assert registry.strategies["manual"] is STRATEGIES["manual"]
+    assert "fine" in registry.strategies
+    assert [(it.name, it.reason.split(" ")[-1]) for it in registry.refused] == [
+        ("manual", "taken."), ("Always", "underscores."), ("never", "function.")
+    ]  # fmt: skip
+    assert registry.info("acme").label == "Acme"

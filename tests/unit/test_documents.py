@@ -22,6 +22,7 @@ TODAY = date(2026, 11, 23)
         ("2026-08-12", "2026-11-24", "active", None, "2026-11-24"),
         ("2026-08-12", "2026-11-23", "inactive", "ended", None),
         ("2026-08-12", "2026-08-12", "inactive", "no_show", None),
+        ("2026-08-12", "2025-08-13", "inactive", "no_show", None),  # a slip in the year
         ("2026-11-23", None, "active", None, None),
         ("2026-11-24", None, "scheduled", None, "2026-11-24"),
         ("2026-11-24", "2027-05-28", "scheduled", None, "2026-11-24"),

@@ -10,15 +10,15 @@ import pytest
 from pydantic import SecretStr
 
 from sis_connect.errors import ConfigurationError
+from sis_connect.setting_types import check_url, is_loopback
 from sis_connect.settings import (
     COMMON_KEYS,
     SECRET_KEYS,
     SISConfigManager,
     SISProviderConfig,
-    check_url,
     database_in_environment,
-    is_loopback,
     read_secret,
+    retention_in_environment,
     today_in_environment,
     validated,
 )
@@ -104,7 +104,7 @@ def test_lists_are_given_with_commas() -> None:
         ("timeout", "-1"),
         ("concurrency", "1000"),
         ("time_zone", "Mars/Olympus"),
-        ("strategy", "coin"),
+        ("strategy", "coin toss"),
         ("school_year", "26"),
         ("max_attempts", "9"),
         ("absence_grace", "-1"),
@@ -275,7 +275,7 @@ def test_a_way_of_asking_for_tokens_that_there_is_not_is_refused(wrong: dict[str
 
 
 def test_p7_every_secret_stays_out_of_sight_and_off_the_command_line(tmp_path: Path) -> None:
-    it = settings(client_secret="hunter1", former_client_secret="hunter2", password="hunter3")
+    it = settings(**{key: f"hunter-of-some-length-{key}" for key in SECRET_KEYS})
     assert "hunter" not in repr(it) + str(it) + it.model_dump_json()
     assert not COMMON_KEYS & SECRET_KEYS
     assert {name for name, value in it if isinstance(value, SecretStr)} == SECRET_KEYS
@@ -283,16 +283,16 @@ def test_p7_every_secret_stays_out_of_sight_and_off_the_command_line(tmp_path: P
 
 def test_every_secret_can_come_from_a_file_or_the_environment(tmp_path: Path) -> None:
     for key in SECRET_KEYS:
-        (tmp_path / key).write_text(f"hunter-{key}\n", encoding="utf-8")
+        (tmp_path / key).write_text(f"hunter-of-some-length-{key}\n", encoding="utf-8")
     path = tmp_path / "sis-connect.toml"
     files = "\n".join(f'{key}_file = "{key}"' for key in SECRET_KEYS)
     path.write_text(f'[lincoln]\nprovider = "acme"\nbase_url = "{URL}"\n{files}\n', encoding="utf-8")
     lincoln = SISConfigManager({}).load(path)["lincoln"]
-    environment = {f"SIS_CONNECT_LINCOLN_{key.upper()}": f"hunter-{key}" for key in SECRET_KEYS}
+    environment = {f"SIS_CONNECT_LINCOLN_{key.upper()}": f"hunter-of-some-length-{key}" for key in SECRET_KEYS}
     told = SISConfigManager(environment).resolve("lincoln", {"provider": "acme", "base_url": URL})
     for config in (lincoln, told):
         for key in SECRET_KEYS:
-            assert getattr(config, key).get_secret_value() == f"hunter-{key}"
+            assert getattr(config, key).get_secret_value() == f"hunter-of-some-length-{key}"
 
 
 def test_p8_an_address_from_the_environment_takes_no_stored_secret_along() -> None:
@@ -304,6 +304,19 @@ def test_p8_an_address_from_the_environment_takes_no_stored_secret_along() -> No
     config = SISConfigManager({**moved, "SIS_CONNECT_LINCOLN_CLIENT_SECRET": "given"}).resolve("lincoln", stored, secrets=secrets)
     assert config.client_secret == SecretStr("given")
     assert config.former_client_secret is None
+    heard = {"webhook_secret": SecretStr("what-others-must-send-to-us")}  # which goes nowhere
+    config = SISConfigManager({**moved, "SIS_CONNECT_LINCOLN_CLIENT_SECRET": "given"}).resolve(
+        "lincoln", stored, secrets=secrets | heard
+    )
+    assert config.webhook_secret == heard["webhook_secret"]
     same = {"SIS_CONNECT_LINCOLN_BASE_URL": f"{URL}/", "SIS_CONNECT_LINCOLN_CLIENT_SECRET": "given"}
     config = SISConfigManager(same).resolve("lincoln", stored, secrets=secrets)
     assert config.former_client_secret == SecretStr("the one before")
+
+
+def test_how_long_events_are_kept_is_a_number_of_days() -> None:
+    assert retention_in_environment({}) is None
+    assert retention_in_environment({"SIS_CONNECT_RETENTION_DAYS": "30"}) == 30.0
+    for wrong in ("a month", "0", "-1", "nan"):
+        with pytest.raises(ConfigurationError, match="no number of days"):
+            retention_in_environment({"SIS_CONNECT_RETENTION_DAYS": wrong})

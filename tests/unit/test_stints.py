@@ -36,8 +36,8 @@ def stay(school: str, entry: str, leave: str | None = None, grade: str = "05") -
             id="a transfer before the end that was planned",
         ),
         pytest.param(
-            stay("A", "08-12", "10-05"), stay("A", "10-05"), Closing(day("10-05"), False, "re_entry", True),
-            id="a re-entry on the day of leaving",
+            stay("A", "08-12", "10-05"), stay("A", "10-05"), Closing(day("10-05"), False, "correction", True),
+            id="a re-entry on the day of leaving is a correction",
         ),
         pytest.param(
             stay("A", "08-12"), stay("A", "11-02"), Closing(day("11-02"), True, "re_entry", False), id="a re-entry"

@@ -10,7 +10,23 @@ from typing import Annotated
 
 import typer
 
-from sis_connect.cli import authorizing, demo, exporting, holding, integrations, providers, sandboxes, syncing, tokens
+from sis_connect.cli import (
+    authorizing,
+    deciding,
+    demo,
+    exporting,
+    history,
+    holding,
+    integrations,
+    presence,
+    providers,
+    quality,
+    sandboxes,
+    school_years,
+    serving,
+    syncing,
+    tokens,
+)
 from sis_connect.cli.invocation import Invocation
 
 app = typer.Typer(
@@ -22,7 +38,23 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
-for part in (demo, providers, sandboxes, integrations, authorizing, tokens, syncing, holding, exporting):
+for part in (
+    demo,
+    providers,
+    sandboxes,
+    integrations,
+    authorizing,
+    tokens,
+    syncing,
+    holding,
+    deciding,
+    school_years,
+    exporting,
+    presence,
+    history,
+    quality,
+    serving,
+):
     part.register(app)
 
 #: The options of `sis-connect` itself: whether they take a value.

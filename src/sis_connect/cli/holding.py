@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +26,12 @@ async def holds(context: typer.Context, name: OptionalName = None, as_json: AsJs
     """List the changes that a guard has stopped."""
     async with invocation_of(context).service() as service:
         items = [hold.as_dict() for hold in await service.holds(name)]
-    answer_list(items, as_json, hold_table(items) if items else "Nothing is held.")
+    answer_list(items, as_json, held_text(items) if items else "Nothing is held.")
+
+
+def held_text(items: Sequence[Mapping[str, Any]]) -> str:
+    """What waits, and how it is decided."""
+    return f"{hold_table(items)}\n\nDecide with `sis-connect approve ID` or `sis-connect reject ID`."
 
 
 async def approve(context: typer.Context, hold: HoldId, as_json: AsJson = False) -> int:

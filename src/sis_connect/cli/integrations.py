@@ -33,6 +33,7 @@ OptionalName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="The 
 
 SECRET_VARIABLE = "SIS_CONNECT_CLIENT_SECRET"  # noqa: S105 - the name of a variable, no secret
 PASSWORD_VARIABLE = "SIS_CONNECT_PASSWORD"  # noqa: S105 - the name of a variable, no secret
+WEBHOOK_VARIABLE = "SIS_CONNECT_WEBHOOK_SECRET"
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +60,10 @@ async def add(
         Path | None,
         typer.Option(help=f"A file with the password, for the grant `password`; or give it in {PASSWORD_VARIABLE}."),
     ] = None,
+    webhook_secret_file: Annotated[
+        Path | None,
+        typer.Option(help=f"A file with the secret of those who send word of changes; or give it in {WEBHOOK_VARIABLE}."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; may be given again.")
     ] = None,
@@ -76,16 +81,18 @@ async def add(
     if SECRET_KEYS & given.keys():
         raise typer.BadParameter(
             f"A secret does not belong on a command line; use --client-secret-file or {SECRET_VARIABLE}, "
-            f"for a password --password-file or {PASSWORD_VARIABLE}."
+            f"for a password --password-file or {PASSWORD_VARIABLE}, for webhooks --webhook-secret-file or {WEBHOOK_VARIABLE}."
         )
+    files = {"client_secret": client_secret_file, "password": password_file, "webhook_secret": webhook_secret_file}
+    before: Mapping[str, Any] = {}
     if source is None and name is not None:
-        given |= secrets({"client_secret": client_secret_file, "password": password_file})
+        given |= secrets(files)
         async with invocation.service() as service:
             before = await service.stored_settings(name)
         if before.get("provider") != given.get("provider", before.get("provider")):
             before = {}  # another SIS: nothing of what was said of the old one holds
         configs = {name: SISConfigManager().resolve(name, before, given, origin="the arguments of `add`")}
-    elif given or client_secret_file is not None or password_file is not None:
+    elif given or any(path is not None for path in files.values()):
         raise typer.BadParameter("Give either a NAME with its settings or a file that has them.")
     else:
         configs = declared(SISConfigManager().load(source or invocation.config), name, source or invocation.config)
@@ -98,7 +105,7 @@ async def add(
         print_json({"items": added})
         return
     for each, config in configs.items():
-        say(f"Added {each}: {config.provider} at {config.base_url}.")
+        say(f"{'Changed' if before.get('provider') else 'Added'} {each}: {config.provider} at {config.base_url}.")
     say(f"Check the connection with: sis-connect doctor {next(iter(configs))}")
 
 
@@ -106,7 +113,7 @@ def secrets(files: Mapping[str, Path | None]) -> dict[str, Any]:
     """Secrets from the files that were named, else from the environment."""
     from sis_connect.settings import read_secret
 
-    variables = {"client_secret": SECRET_VARIABLE, "password": PASSWORD_VARIABLE}
+    variables = {"client_secret": SECRET_VARIABLE, "password": PASSWORD_VARIABLE, "webhook_secret": WEBHOOK_VARIABLE}
     given = {key: read_secret(path) if path is not None else os.environ.get(variables[key]) for key, path in files.items()}
     return {key: value for key, value in given.items() if value}
 

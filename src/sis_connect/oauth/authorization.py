@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from sis_connect.errors import AuthenticationError, ConfigurationError, SISError
 from sis_connect.oauth.metadata import ServerMetadata
-from sis_connect.settings import check_url
+from sis_connect.setting_types import check_url
 from sis_connect.transport.addresses import origin_of
 
 #: How long somebody may take to sign in and give access.

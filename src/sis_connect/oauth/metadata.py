@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from sis_connect.errors import ConfigurationError, UnexpectedResponse
-from sis_connect.settings import check_url
+from sis_connect.setting_types import check_url
 from sis_connect.transport.addresses import origin_of
 
 _OPENID = "/.well-known/openid-configuration"

@@ -1,9 +1,15 @@
-"""What ends with its carrier: a section ends with its school, an enrolment with its section, and each comes back with it."""
+"""What ends with its carrier: a section ends with its school, an enrolment with its section, and each comes back with it.
+
+A school year is a carrier, too. What it brought ends with it: what the SIS tells of no longer, although nobody has ended it, such
+as the teacher of a class of last year. That is an end reached by date and removes nobody.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import replace
+from datetime import date
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,12 +17,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect.capabilities import Kind
 from sis_connect.roster.belonging import CARRIERS, dependents, is_history
 from sis_connect.roster.cases import Case, encode
+from sis_connect.roster.guard import YEARLY, Counts
+from sis_connect.roster.school_years import terms_over
+from sis_connect.roster.years import OVER
 from sis_connect.store.tables import mappings
+
+#: Some records by the term that they belong to, by kind; `m` are the records.
+_OF_TERMS: Mapping[Kind, str] = {
+    "terms": "m.sis_id IN (SELECT value FROM json_each(:terms))",
+    "sections": "json_extract(m.base_sis, '$.term') IN (SELECT value FROM json_each(:terms))",
+    "enrollments": "EXISTS (SELECT 1 FROM sis_section_mapping s WHERE s.integration_id = m.integration_id "
+    "AND s.sis_id = json_extract(m.base_sis, '$.section') "
+    "AND json_extract(s.base_sis, '$.term') IN (SELECT value FROM json_each(:terms)))",
+}
 
 
 async def ended_carriers(connection: AsyncConnection, integration_id: int, plan: int) -> frozenset[Kind]:
-    """The kinds of carriers of which some have ended, or do so by this plan."""
-    return frozenset([carrier for carrier in CARRIERS if await _any_ended(connection, integration_id, plan, carrier)])
+    """The kinds of carriers of which some have ended, or do so by this plan; among them `terms` where there are any at all."""
+    found = [carrier for carrier in CARRIERS if await _any_ended(connection, integration_id, plan, carrier)]
+    terms = text("SELECT EXISTS (SELECT 1 FROM sis_term_mapping WHERE integration_id = :i)")
+    if (await connection.execute(terms, {"i": integration_id})).scalar():
+        found.append("terms")
+    return frozenset(found)
 
 
 async def _any_ended(connection: AsyncConnection, integration_id: int, plan: int, carrier: Kind) -> bool:
@@ -48,28 +70,98 @@ async def cascade(connection: AsyncConnection, integration_id: int, plan: int, c
 
 
 async def hanging_from_ended(
-    connection: AsyncConnection, integration_id: int, plan: int, kind: Kind, cases: Sequence[Case], carriers: Set[Kind]
+    connection: AsyncConnection,
+    integration_id: int,
+    plan: int,
+    kind: Kind,
+    cases: Sequence[Case],
+    carriers: Set[Kind],
+    emptied: Collection[int] = (),
 ) -> dict[str, str]:
-    """Which of these hang from something that has ended, or that this plan withdraws, with the reason."""
+    """Which of these hang from something that has ended, or that this plan withdraws, with the reason.
+
+    What came from `emptied` streams is proposed to be over at once: a guard holds it, and a person has to say whether it is.
+    """
     ended: dict[str, str] = {}
+    if emptied:
+        lists = frozenset(emptied)
+        ended = {
+            case.sis_id: "absence"
+            for case in cases
+            if case.mapping and case.streams and _is_missing(case) and lists.issuperset(case.streams)
+        }
+    if kind in YEARLY and "terms" in carriers:
+        ended |= await _over_with_term(connection, integration_id, plan, kind, cases)
     for carrier in (carrier for carrier in CARRIERS if carrier in carriers):
         for name in [name for owner, name in dependents(carrier) if owner == kind]:
             alive = [case for case in cases if case.source is not None and not is_history(case)]
             hanging = {case.sis_id: case.source.document.get(name) for case in alive if case.source is not None}
             names = {it for it in hanging.values() if isinstance(it, str)}
             gone = await _gone(connection, integration_id, plan, carrier, names)
-            ended |= {sis_id: f"{carrier.removesuffix('s')}_withdrawn" for sis_id, it in hanging.items() if it in gone}
+            withdrawn = f"{carrier.removesuffix('s')}_withdrawn"
+            ended |= {
+                sis_id: OVER if gone[it] == OVER else withdrawn
+                for sis_id, it in hanging.items()
+                if isinstance(it, str) and it in gone
+            }
     return ended
 
 
-async def _gone(connection: AsyncConnection, integration_id: int, plan: int, kind: Kind, sis_ids: Set[str]) -> frozenset[str]:
+def _is_missing(case: Case) -> bool:
+    return case.source is not None and case.source.missing_pulls > 0
+
+
+async def _over_with_term(
+    connection: AsyncConnection, integration_id: int, plan: int, kind: Kind, cases: Sequence[Case]
+) -> dict[str, str]:
+    """Those that the SIS tells of no longer, and whose term, or whole school year, is over by its dates."""
+    absent = [case for case in cases if case.mapping is not None and case.source is not None and case.source.absent]
+    if not absent:
+        return {}
+    told = {case.sis_id: OVER for case in absent if case.why == OVER and not _is_missing(case)}
+    query = "SELECT o.school_date FROM sis_plan p JOIN sis_sync_operation o ON o.id = p.operation_id WHERE p.number = ?"
+    today = date.fromisoformat((await connection.exec_driver_sql(query, (plan,))).scalar_one())
+    terms = await terms_over(connection, integration_id, today) if kind in _OF_TERMS else []
+    if not terms:
+        return told
+    over = (
+        f"SELECT m.sis_id FROM json_each(:ids) j CROSS JOIN {mappings[kind].name} m ON m.integration_id = :i "
+        f"AND m.sis_id = j.value WHERE {_OF_TERMS[kind]}"
+    )
+    values = {"i": integration_id, "ids": _listed([case.sis_id for case in absent]), "terms": _listed(terms)}
+    return told | dict.fromkeys((await connection.execute(text(over), values)).scalars(), OVER)
+
+
+async def take_for_ended(connection: AsyncConnection, integration_id: int, plan: int, counts: Counts, today: date) -> None:
+    """What the SIS itself ends in a plan after its school year is over: that is an end reached by date, and no removal."""
+    kinds = [kind for kind in _OF_TERMS if any(removed == kind for removed, _ in counts.removals)]
+    terms = await terms_over(connection, integration_id, today) if kinds else []
+    for kind in kinds if terms else ():
+        ended = (
+            f"UPDATE sis_plan_row SET reason = '{OVER}', flags = replace(flags, ' removal ', ' ') WHERE plan = :p "
+            "AND kind = :k AND action = 'withdraw' AND flags LIKE '% removal %' AND sis_id IN "
+            f"(SELECT m.sis_id FROM {mappings[kind].name} m WHERE m.integration_id = :i AND {_OF_TERMS[kind]}) "
+            "RETURNING COALESCE(school, '')"
+        )
+        values = {"i": integration_id, "p": plan, "k": kind, "terms": _listed(terms)}
+        for school, number in Counter((await connection.execute(text(ended), values)).scalars()).items():
+            counts.removals[kind, school] -= number
+
+
+def _listed(sis_ids: Sequence[str]) -> str:
+    return encode(list(sis_ids)).decode()
+
+
+async def _gone(connection: AsyncConnection, integration_id: int, plan: int, kind: Kind, sis_ids: Set[str]) -> dict[str, str]:
+    """Those that have ended, or do so by this plan, with the reason."""
     query = (
-        f"SELECT m.sis_id FROM json_each(?) j CROSS JOIN {mappings[kind].name} m ON m.integration_id = ? "
+        "SELECT m.sis_id, COALESCE(CASE p.action WHEN 'withdraw' THEN p.reason END, json_extract(m.base_sis, "
+        f"'$.status_reason'), '') AS why FROM json_each(?) j CROSS JOIN {mappings[kind].name} m ON m.integration_id = ? "
         "AND m.sis_id = j.value LEFT JOIN sis_plan_row p ON p.plan = ? AND p.kind = ? AND p.sis_id = m.sis_id "
         "WHERE COALESCE(p.action, '') <> 'reenroll' AND (m.status = 'inactive' OR p.action = 'withdraw')"
     )
     values = (encode(sorted(sis_ids)).decode(), integration_id, plan, kind)
-    return frozenset((await connection.exec_driver_sql(query, values)).scalars())
+    return {row.sis_id: row.why for row in await connection.exec_driver_sql(query, values)}
 
 
 def with_carrier_ended(case: Case, why: str) -> Case:

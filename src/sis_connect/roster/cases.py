@@ -30,7 +30,10 @@ encode = msgspec.json.encode
 
 @dataclass(slots=True)
 class Case:
-    """One record in all its states. The witnesses change whenever the state that they stand for does."""
+    """One record in all its states. The witnesses change whenever the state that they stand for does.
+
+    `adopts` is the local id of somebody whom the app knew before the SIS told of him, where this is he.
+    """
 
     sis_id: str
     why: str
@@ -42,6 +45,18 @@ class Case:
     mapped: Mapped | None = None
     row: LocalRow | None = None
     local: Local | None = None
+    adopts: str = ""
+
+    def take(self, row: LocalRow) -> None:
+        """Let this be its local row."""
+        edits = {name: edit.at for name, edit in row.edits.items()}
+        self.row, self.local = row, Local(document=row.document, edited_at=row.edited_at, edits=edits)
+
+    def still_agreed_at(self, by_a_person: bool) -> str | None:
+        """When both sides agreed, where they do not now: a person's decision or its own silence is not the SIS's consent."""
+        if self.mapping is None or not (by_a_person or self.source is None or self.source.absent):
+            return None
+        return self.mapping.base_at or self.mapping.changed_at
 
     @property
     def local_witness(self) -> str:
@@ -66,6 +81,7 @@ class Mapping(NamedTuple):
     base_local: str | None
     due: str | None
     changed_at: str
+    base_at: str | None = None
 
     def __repr__(self) -> str:
         return f"<Mapping: {self.status}>"
@@ -93,6 +109,8 @@ def _digest(content: str) -> str:
     return xxhash.xxh3_64_hexdigest(content)
 
 
+#: Why a record is looked at whose creation in a target elsewhere was begun.
+BEGUN = "begun"
 _BY_ID = itemgetter(0)
 _NOTHING: frozenset[str] = frozenset()
 _YEARLY = (
@@ -119,11 +137,18 @@ async def load_candidates(
 
 
 async def load(
-    connection: AsyncConnection, target: RosterTarget, integration_id: int, kind: Kind, sis_ids: Sequence[str], today: date
+    connection: AsyncConnection,
+    target: RosterTarget,
+    integration_id: int,
+    kind: Kind,
+    sis_ids: Sequence[str],
+    today: date,
+    *,
+    unasked: Set[str] = _NOTHING,
 ) -> dict[str, Case]:
-    """These records, by id."""
+    """These records, by id, without the fields that are `unasked`."""
     ids = encode(list(sis_ids)).decode()
-    return {case.sis_id: case for case in await _load(connection, target, integration_id, kind, today, _NAMED, (ids,))}
+    return {case.sis_id: case for case in await _load(connection, target, integration_id, kind, today, _NAMED, (ids,), unasked)}
 
 
 async def _load(
@@ -139,7 +164,7 @@ async def _load(
     # CROSS JOIN keeps the database from reordering: the few records wanted come first.
     query = (
         "SELECT c.sis_id, c.why, s.document, s.updated_at, s.missing_pulls, s.missing_since, s.stream_id, s.whole, "
-        "m.local_id, m.status, m.school, m.base_sis, m.base_local, m.due, m.changed_at "
+        "m.local_id, m.status, m.school, m.base_sis, m.base_local, m.due, m.changed_at, m.base_at "
         f"FROM ({wanted}) c LEFT JOIN sis_staged s ON s.integration_id = ? AND s.kind = ? AND s.sis_id = c.sis_id "
         f"LEFT JOIN {mappings[kind].name} m ON m.integration_id = ? AND m.sis_id = c.sis_id ORDER BY c.sis_id"
     )
@@ -154,9 +179,10 @@ async def _load(
         cases.append(case_of(kind, sis_id, first[1], parts, mapping, today, unasked))
     local = await target.find(connection, kind, [case.sis_id for case in cases])
     for case in cases if local else ():
-        case.row = local.get(case.sis_id)
-        if case.row is not None:
-            case.local = Local(document=case.row.document, edited_at=case.row.edited_at)
+        if (row := local.get(case.sis_id)) is not None:
+            case.take(row)
+            if case.why == BEGUN and case.mapping is None:
+                case.local = None  # it is what we began to create when we were interrupted
     return cases
 
 
@@ -252,5 +278,5 @@ def _mapped(mapping: Mapping, unasked: Set[str]) -> Mapped:
         status=mapping.status,
         base_sis=base_sis,
         base_local=_asked(mapping.base_local, unasked) if mapping.base_local else base_sis,
-        base_at=datetime.fromisoformat(mapping.changed_at),
+        base_at=datetime.fromisoformat(mapping.base_at or mapping.changed_at),
     )

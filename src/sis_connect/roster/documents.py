@@ -9,7 +9,8 @@ from typing import Any
 
 Values = Mapping[str, Any]
 
-_NESTED = ("ids", "custom")
+#: Fields whose parts are fields of their own.
+NESTED = ("ids", "custom")
 _STATUS = ("status", "status_reason")
 _ENDS = {"school_enrollments": ("entry_date", "exit_date"), "enrollments": ("begin_date", "end_date")}
 
@@ -17,7 +18,7 @@ _ENDS = {"school_enrollments": ("entry_date", "exit_date"), "enrollments": ("beg
 def flatten(document: Values) -> dict[str, Any]:
     """A document with the parts of `ids` and `custom` as fields of their own (`ids.student_number`)."""
     values = dict(document)
-    for name in _NESTED:
+    for name in NESTED:
         for part, value in (values.pop(name, None) or {}).items():
             values[f"{name}.{part}"] = value
     return values
@@ -92,7 +93,8 @@ def at_date(kind: str, document: Values, today: date) -> tuple[dict[str, Any], s
     """The document as it holds on a day, and the day on which that changes by itself. Days are ISO dates, compared as text.
 
     A stay that has not begun is `scheduled`, one whose last day has passed is `inactive` with the reason `ended`, and one that
-    ends on the day it begins never took place (`no_show`). A status that is stated without a reason has none.
+    ends on the day it begins, or by a slip before it, never took place (`no_show`). A status that is stated without a reason has
+    none.
     """
     values = dict(document)
     values.setdefault("status", "active")
@@ -105,7 +107,7 @@ def at_date(kind: str, document: Values, today: date) -> tuple[dict[str, Any], s
         return values, None
     begins, ends = _ENDS[kind]
     first, last, day = values.get(begins), values.get(ends), today.isoformat()
-    if first is not None and first == last:
+    if first is not None and last is not None and last <= first:
         values["status"], values["status_reason"] = "inactive", "no_show"
         return values, None
     if last is not None and last <= day:

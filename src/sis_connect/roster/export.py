@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from sis_connect.capabilities import Kind
+from sis_connect.store.elsewhere import Elsewhere
 from sis_connect.store.sql import Store
 from sis_connect.store.tables import roster_fields
 from sis_connect.store.target import from_column
@@ -17,7 +18,7 @@ BATCH = 1000
 
 
 async def roster_rows(store: Store, integration_id: int, kind: Kind) -> AsyncGenerator[dict[str, Any], None]:
-    """The local records of one kind, by `sis_id`. `id` is the local id, `sis_id` the SIS's, the rest as in the records."""
+    """The records of one kind in the built-in tables, by `sis_id`: `id`, which is the local id, `sis_id`, and all fields."""
     names = roster_fields(kind)
     columns = ", ".join(f'"{column}"' for column in ("id", "sis_id", *names))
     query = text(f"SELECT {columns} FROM roster_{kind} WHERE integration_id = :i AND sis_id > :a ORDER BY sis_id LIMIT {BATCH}")
@@ -30,4 +31,17 @@ async def roster_rows(store: Store, integration_id: int, kind: Kind) -> AsyncGen
             yield {"id": str(id_), "sis_id": sis_id, **record}
             after = sis_id
         if not rows:
+            return
+
+
+async def kept_rows(store: Store, kind: Kind, target: Elsewhere) -> AsyncGenerator[dict[str, Any], None]:
+    """The same of a kind that an app keeps in its own models. What it has no place for is None."""
+    names, after = roster_fields(kind), ""
+    while True:
+        async with store.read() as connection:
+            page = await target.page(connection, kind, after)
+        for sis_id, row in page.items():
+            yield {"id": row.local_id, "sis_id": sis_id, **{name: row.document.get(name) for name in names}}
+            after = sis_id
+        if not page:
             return

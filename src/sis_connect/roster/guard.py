@@ -6,8 +6,9 @@ leaving is ordinary and three hundred of a thousand is not.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sis_connect.capabilities import Kind
@@ -23,7 +24,13 @@ Guard = Literal[
     "blank",
     "quarantine",
     "empty",
+    "pause",
+    "coverage",
 ]
+#: Kinds that belong to one school year, as it is listed.
+YEARLY: frozenset[Kind] = frozenset(("terms", "courses", "sections", "enrollments"))
+#: Kinds that a new school year brings anew, all of them.
+RENEWED: frozenset[Kind] = YEARLY | {"school_enrollments"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +56,36 @@ class Limit:
         return (" and " if self.both else " or ").join(part for part in (share, count) if part)
 
 
+#: Who covers what: the roles of those whose enrolments a measure counts.
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "sections_with_teacher": ("teacher", "co_teacher"),
+    "students_with_section": ("student",),
+}
+#: The role of an enrolment in a plan, in SQL: as planned, or as it was where a person withdraws it.
+ROLE = (
+    "json_extract(COALESCE(document, (SELECT m.base_sis FROM sis_plan n JOIN sis_enrollment_mapping m "
+    "ON m.integration_id = n.integration_id WHERE n.number = plan AND m.sis_id = sis_plan_row.sis_id)), '$.role')"
+)
 #: Any at all.
 ANY = Limit(count=1)
+#: However many.
+UNLIMITED = Limit()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A set of limits. A calendar may put a wider one in force for a time, such as the roll-over."""
+    """A set of limits. A calendar may put a wider one in force for a time, such as the roll-over; see `profiles`.
 
+    `yearly_creates` are new records of kinds that each school year brings anew, where they have a limit of their own.
+    """
+
+    name: str = "normal"
     withdrawals: Limit = Limit(share=0.05, floor=100, count=500)
     withdrawals_of_school: Limit = Limit(share=0.20, floor=20)
     enrollment_withdrawals: Limit = Limit(share=0.10, floor=1)
     enrollment_withdrawals_of_school: Limit = Limit(share=0.30, floor=60)
     creates: Limit = Limit(share=0.10, floor=1, count=100, both=True)
+    yearly_creates: Limit | None = None
     identity: Limit = Limit(share=0.10, floor=20)
     blank: Limit = Limit(share=0.05, floor=20)
     quarantine: Limit = Limit(share=0.05, floor=20)
@@ -69,7 +93,10 @@ class Profile:
 
 @dataclass(slots=True)
 class Counts:
-    """What a plan would change, counted while it is made. Schools are named by `sis_id`, `""` where there is none."""
+    """What a plan would change, counted while it is made. Schools are named by `sis_id`, `""` where there is none.
+
+    `uncovered` are removals that leave a school badly covered, by school and measure, with how many are enrolled there.
+    """
 
     removals: dict[tuple[Kind, str], int] = field(default_factory=dict)
     absences: dict[Kind, int] = field(default_factory=dict)
@@ -79,6 +106,7 @@ class Counts:
     blanks: dict[tuple[Kind, str], int] = field(default_factory=dict)
     changes_of_id: dict[Kind, int] = field(default_factory=dict)
     newly_bad: dict[Kind, tuple[int, int]] = field(default_factory=dict)
+    uncovered: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     emptied: dict[tuple[Kind, str], int] = field(default_factory=dict)
 
     def add(self, kind: Kind, school: str, flag: str) -> None:
@@ -116,9 +144,12 @@ class Trip:
 
 
 def evaluate(
-    counts: Counts, population: Population, *, first: Collection[Kind] = (), profile: Profile | None = None
+    counts: Counts, population: Population, *, first: Collection[Kind] = (), profile: Profile | None = None, pause: str = ""
 ) -> list[Trip]:
-    """All guards that hold. Of kinds that are read for the `first` time nothing is there yet, so creations are not limited."""
+    """All guards that hold. Of kinds that are read for the `first` time nothing is there yet, so creations are not limited.
+
+    In a `pause`, named by its last day, all removals are held.
+    """
     profile = profile or Profile()
     trips = [*_withdrawals(counts, population, profile)]
     if "staff" in counts.absences:
@@ -128,7 +159,8 @@ def evaluate(
         trips.append(_trip("absence", kind, "withdraw", "district", number, population.total(kind), ANY))
     for kind, number in counts.creates.items():
         if kind not in first:
-            trips.append(_trip("creates", kind, "create", "district", number, population.total(kind), profile.creates))
+            limit = profile.yearly_creates if kind in RENEWED and profile.yearly_creates is not None else profile.creates
+            trips.append(_trip("creates", kind, "create", "district", number, population.total(kind), limit))
     for kind, number in counts.changes_of_id.items():
         trips.append(_trip("change_of_id", kind, "create", "district", number, number, ANY))
     for kind, number in counts.identity.items():
@@ -139,7 +171,36 @@ def evaluate(
         trips.append(_trip("quarantine", kind, "quarantine", "district", number, of, profile.quarantine))
     for (kind, school), number in counts.emptied.items():
         trips.append(_trip("empty", kind, "withdraw", _school(school), number, number, ANY))
-    return [trip for trip in trips if trip is not None]
+    for (school, measure), (number, of) in counts.uncovered.items():
+        trips.append(_trip("coverage", "enrollments", "withdraw", f"{_school(school)} {measure}", number, of, ANY))
+    found = [trip for trip in trips if trip is not None]
+    if profile.name != "normal":
+        # Whoever decides about a hold should know that its limit was not the usual one.
+        found = [replace(trip, limit=f"{trip.limit} ({profile.name})") if trip.guard in _LIMITED else trip for trip in found]
+    return found + list(_paused(counts, population, found, pause) if pause else ())
+
+
+def _paused(counts: Counts, population: Population, trips: Collection[Trip], pause: str) -> Iterator[Trip]:
+    """What removals no other guard holds already, of each kind."""
+    held = {trip.kind for trip in trips if trip.guard == "withdrawals"}
+    of_school: dict[Kind, int] = {}
+    for trip in trips:
+        if trip.guard == "withdrawals_of_school":
+            of_school[trip.kind] = of_school.get(trip.kind, 0) + trip.count
+    totals: dict[Kind, int] = {}
+    for (kind, _), number in counts.removals.items():
+        totals[kind] = totals.get(kind, 0) + number
+    for kind, number in totals.items():
+        left = number - of_school.get(kind, 0)
+        if kind not in held and left:
+            yield Trip(
+                guard="pause", kind=kind, action="withdraw", scope="district", count=left, of=population.total(kind),
+                limit=f"none until {pause}",
+            )  # fmt: skip
+
+
+#: Guards whose limits a profile sets.
+_LIMITED: frozenset[Guard] = frozenset(("withdrawals", "withdrawals_of_school", "creates", "identity", "blank", "quarantine"))
 
 
 def _withdrawals(counts: Counts, population: Population, profile: Profile) -> Iterator[Trip | None]:
@@ -172,6 +233,8 @@ def condition(trip: Trip) -> tuple[str, Mapping[str, str]]:
     flags: dict[Guard, str] = {
         "withdrawals": "removal",
         "withdrawals_of_school": "removal",
+        "pause": "removal",
+        "coverage": "removal",
         "absence": "anomaly",
         "staff": "absent",
         "identity": "identity",
@@ -189,6 +252,10 @@ def condition(trip: Trip) -> tuple[str, Mapping[str, str]]:
     if trip.guard == "withdrawals_of_school":
         where.append("school = :school")
         values["school"] = trip.scope.removeprefix("school=")
+    if trip.guard == "coverage":
+        school, _, measure = trip.scope.removeprefix("school=").rpartition(" ")
+        where.append(f"school = :school AND {ROLE} IN (SELECT value FROM json_each(:roles))")
+        values |= {"school": school, "roles": json.dumps(ROLES[measure])}
     return " AND ".join(where), values
 
 

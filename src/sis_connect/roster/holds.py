@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any, Literal
 
-from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy import Row, exists, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect import audit
-from sis_connect.capabilities import KINDS, Capabilities, Kind
+from sis_connect.capabilities import KINDS, Kind
 from sis_connect.errors import ConfigurationError, ConflictError
 from sis_connect.records import RECORDS
-from sis_connect.roster.guard import Counts, Population, Trip, condition
-from sis_connect.roster.snapshot import StreamResult
-from sis_connect.store.sql import Store, run_many
+from sis_connect.roster.answers import reopen
+from sis_connect.roster.guard import Trip, condition
+from sis_connect.store.sql import Store
 from sis_connect.store.tables import hold as table
-from sis_connect.store.tables import mappings, plan_row
+from sis_connect.store.tables import plan as plan_table
+from sis_connect.store.tables import plan_row
 
-#: Those of some records that a plan changes.
-_PLANNED = (
-    "SELECT sis_id, action FROM sis_plan_row WHERE plan = ? AND kind = ? AND action <> 'unchanged' "
-    "AND sis_id IN (SELECT value FROM json_each(?))"
+#: Plans for which nothing was read: what is in them, a person has decided.
+_READ_NOTHING = func.json_array_length(plan_table.c.scope, "$.kinds") == 0
+#: Holds of a person's plans all of whose changes are held again, because the person has decided the same once more.
+_REPEATED = (
+    "UPDATE sis_hold SET state = 'lapsed', decided_at = :at WHERE integration_id = :i AND state = 'open' AND plan <> :p "
+    "AND EXISTS (SELECT 1 FROM sis_plan b WHERE b.number = sis_hold.plan AND json_array_length(b.scope, '$.kinds') = 0) "
+    "AND NOT EXISTS (SELECT 1 FROM sis_plan_row o WHERE o.plan = sis_hold.plan AND o.hold_id = sis_hold.id AND o.state = 'held' "
+    "AND NOT EXISTS (SELECT 1 FROM sis_plan_row n WHERE n.plan = :p AND n.kind = o.kind AND n.sis_id = o.sis_id "
+    "AND n.state = 'held' AND n.action = o.action AND n.after IS o.after))"
 )
 #: What a strict run holds beside what a guard does.
 EVERYTHING = "everything"
@@ -100,15 +104,20 @@ async def raise_holds(
     owner: str,
     judged: Collection[str] | None,
     strict: bool = False,
+    by_person: bool = False,
 ) -> list[Hold]:
-    """Write down what the guards hold, renew what was held before, and mark the plan's rows. Returns all open holds.
+    """Write down what the guards hold, renew what was held before, and mark the plan's rows. Returns the holds of `holds_about`.
 
     A hold on one of the kinds `judged`, those that the run saw whole, lapses where its guard is content by now. One on another
     kind keeps what still waits of what it held. A narrow run judges nothing. With `strict`, all that no guard holds is held,
-    too, where one holds something.
+    too, where one holds something. What a guard holds of a plan made `by_person`, such as an undo, stays apart: no sync renews it
+    or waits for it. It lapses when it expires, or when the same is decided once more.
     """
     narrow, judged = judged is None, judged or ()
-    open_before = {(row.guard, row.kind, row.scope): row for row in await _open(connection, integration_id)}
+    found, at = await _open(connection, integration_id), now.isoformat()
+    over = [row.id for row in found if row.by_person and row.expires_at <= at]
+    renewable = [] if by_person else [row for row in found if not row.by_person]
+    open_before = {(row.guard, row.kind, row.scope): row for row in renewable}
     stricter = open_before.pop(("strict", EVERYTHING, "district"), None)
 
     async def write_down(before: Row[Any] | None, **values: Any) -> str:
@@ -147,8 +156,24 @@ async def raise_holds(
             stricter = None
     if stricter is not None and not narrow:
         lapsed.append(stricter.id)
-    await connection.execute(update(table).where(table.c.id.in_(lapsed)).values(state="lapsed", decided_at=now.isoformat()))
-    return [from_row(row) for row in await _open(connection, integration_id)]
+    await connection.execute(update(table).where(table.c.id.in_([*lapsed, *over])).values(state="lapsed", decided_at=at))
+    if by_person and trips:
+        await connection.execute(text(_REPEATED), {"i": integration_id, "p": plan, "at": at})
+    return await holds_about(connection, integration_id, plan)
+
+
+async def holds_about(connection: AsyncConnection, integration_id: int, plan: int, integration: str = "") -> list[Hold]:
+    """The open holds that a run of this plan reports: its own where a person made it, else all but those of persons' plans."""
+    alone = await _is_by_person(connection, plan)
+    found = await _open(connection, integration_id)
+    return [from_row(row, integration) for row in found if (row.plan == plan if alone else not row.by_person)]
+
+
+async def demand_standing(connection: AsyncConnection, plan: int) -> None:
+    """Raise `ConflictError` where what a guard held of a person's plan has lapsed: that would be left out without a word."""
+    lapsed = select(table.c.id).where(table.c.plan == plan, table.c.state == "lapsed")
+    if await _is_by_person(connection, plan) and (await connection.execute(lapsed)).first() is not None:
+        raise ConflictError("What a guard held of this plan has lapsed.", remedy="Preview it again.", retryable=False)
 
 
 async def _carry_over(
@@ -189,18 +214,38 @@ async def decide_hold(
     )
     result = await connection.execute(decide, {"s": state, "a": actor, "t": now.isoformat(), "h": hold.id})
     if not result.rowcount:
-        raise ConflictError(
-            f"The hold {hold.id} is not open any more: it was decided, has lapsed or has expired.",
-            remedy="See `sis-connect holds`; a sync renews what is still too much.",
-            retryable=False,
-        )
+        raise await _not_open(connection, hold.id)
     if hold.guard == "quarantine":
         known = text("UPDATE sis_quarantine SET acknowledged = 1 WHERE integration_id = :i AND kind = :k")
         await connection.execute(known, {"i": hold.integration_id, "k": hold.kind})
-    if state == "rejected" and hold.guard != "strict":
+    if state == "rejected" and await _is_by_person(connection, hold.plan):
+        await reopen(connection, hold.plan, hold.id)
+    elif state == "rejected" and hold.guard != "strict":
         await _refuse(connection, hold, actor, now)
     detail = {"hold": hold.id, "guard": hold.guard, "kind": hold.kind, "count": hold.count}
     await audit.record(connection, at=now, actor=actor, action=f"hold.{state}", integration=integration, detail=detail)
+
+
+async def _not_open(connection: AsyncConnection, hold_id: str) -> ConflictError:
+    """Why nobody can decide about a hold any more."""
+    found = (await connection.execute(select(table).where(table.c.id == hold_id))).one()
+    day = str(found.decided_at or found.expires_at)[:10]
+    why = f"it expired on {day}" if found.state == "open" else f"it lapsed on {day}, when what it held was no longer too much"
+    if found.state in ("approved", "rejected"):
+        why = f"{found.decided_by or 'somebody'} {found.state} it on {day}"
+    remedy = "See `sis-connect holds`; a sync renews what is still too much."
+    if await _is_by_person(connection, found.plan):
+        remedy = "Nothing of it was written. Ask for it again where it is still wanted."
+        if found.state == "lapsed":
+            expired = found.expires_at <= found.decided_at
+            why = f"it expired on {found.expires_at[:10]}" if expired else f"the same was decided once more on {day}"
+    return ConflictError(f"The hold {hold_id} is not open any more: {why}.", remedy=remedy, retryable=False)
+
+
+async def _is_by_person(connection: AsyncConnection, plan: int) -> bool:
+    """Whether a plan was a person's: to refuse what is held of it refuses nothing that the SIS says."""
+    query = select(plan_table.c.number).where(plan_table.c.number == plan, _READ_NOTHING)
+    return (await connection.execute(query)).first() is not None
 
 
 async def _refuse(connection: AsyncConnection, hold: Hold, actor: str, now: datetime) -> None:
@@ -241,7 +286,9 @@ async def release_dependents(connection: AsyncConnection, integration_id: int) -
 
 
 async def _open(connection: AsyncConnection, integration_id: int) -> Sequence[Row[Any]]:
-    query = select(table).where(table.c.integration_id == integration_id, table.c.state == "open").order_by(table.c.created_at)
+    made = select(plan_table.c.number).where(plan_table.c.number == table.c.plan, _READ_NOTHING)
+    query = select(table, exists(made).label("by_person")).where(table.c.integration_id == integration_id)
+    query = query.where(table.c.state == "open").order_by(table.c.created_at)
     return (await connection.execute(query)).all()
 
 
@@ -267,94 +314,5 @@ def _dependences() -> Iterator[tuple[Kind, str, Kind, str, str]]:
             owners: tuple[Kind, ...] = ("students", "staff") if name == "user" else (model.references[name],)
             for owner in owners:
                 yield kind, name, owner, "create", "create', 'update', 'reenroll"
-                yield kind, name, owner, "withdraw", "withdraw"
-
-
-async def mark_changes_of_id(
-    connection: AsyncConnection,
-    integration_id: int,
-    plan: int,
-    capabilities: Capabilities,
-    counts: Counts,
-    contested: Mapping[Kind, Collection[str]] = MappingProxyType({}),
-) -> None:
-    """Find new records that are perhaps known already, under another id.
-
-    They share a strong identifier with one that is missing, or are `contested`: the SIS names one that they may have been.
-    """
-    mark = (
-        "UPDATE sis_plan_row SET flags = CASE flags WHEN '' THEN ' ' ELSE flags END || 'change_of_id ' "
-        "WHERE plan = ? AND kind = ? AND sis_id = ?"
-    )
-    for kind in KINDS:
-        shared: dict[str, bool] = {}
-        for name in capabilities.of(kind).strong_ids:
-            path = f"'$.ids.{name}'"
-            # `IN` looks up in an index made for it: where all ids changed, there are as many missing as new. The plus sign makes
-            # the database take the index of what is missing.
-            query = text(
-                f"WITH missing AS (SELECT m.sis_id, json_extract(m.base_sis, {path}) AS value FROM sis_staged s "
-                f"JOIN {mappings[kind].name} m ON m.integration_id = s.integration_id AND m.sis_id = s.sis_id WHERE "
-                "s.integration_id = :i AND +s.kind = :k AND s.whole = 1 AND s.missing_pulls > 0 "
-                "AND m.status NOT IN ('inactive', 'deleted')), "
-                f"new AS (SELECT sis_id, json_extract(document, {path}) AS value FROM sis_plan_row "
-                "WHERE plan = :p AND kind = :k AND action = 'create') "
-                "SELECT sis_id, 1 AS is_new FROM new WHERE value IN (SELECT value FROM missing) UNION ALL "
-                "SELECT sis_id, 0 FROM missing WHERE value IN (SELECT value FROM new)"
-            )
-            rows = await connection.execute(query, {"i": integration_id, "p": plan, "k": kind})
-            shared.update((row.sis_id, bool(row.is_new)) for row in rows)
-        if kind in contested:
-            rows = await connection.exec_driver_sql(_PLANNED, (plan, kind, json.dumps(sorted(contested[kind]))))
-            shared.update((row.sis_id, row.action != "withdraw") for row in rows)
-        if any(shared.values()):
-            counts.changes_of_id[kind] = sum(shared.values())
-            await run_many(connection, mark, [(plan, kind, sis_id) for sis_id in sorted(shared)])
-
-
-async def count_emptied(
-    connection: AsyncConnection, integration_id: int, results: Sequence[StreamResult]
-) -> dict[int, dict[Kind, int]]:
-    """Streams that proved complete and empty, where active records came from them and from nowhere else: how many, by kind."""
-    emptied: dict[int, dict[Kind, int]] = {}
-    for result in results:
-        if not result.verdict.complete or result.distinct:
-            continue
-        for kind in result.kinds:
-            query = text(
-                f"SELECT COUNT(DISTINCT s.sis_id) FROM sis_staged s JOIN {mappings[kind].name} m ON m.integration_id = :i "
-                "AND m.sis_id = s.sis_id WHERE s.stream_id = :s AND s.kind = :k AND s.whole = 1 "
-                "AND m.status NOT IN ('inactive', 'deleted') AND NOT EXISTS (SELECT 1 FROM sis_staged o "
-                "WHERE o.integration_id = :i AND o.kind = :k AND o.sis_id = s.sis_id AND o.whole = 1 AND o.missing_pulls = 0)"
-            )
-            number = (await connection.execute(query, {"i": integration_id, "s": result.stream_id, "k": kind})).scalar_one()
-            if number:
-                emptied.setdefault(result.stream_id, {})[kind] = int(number)
-    return emptied
-
-
-async def census(
-    connection: AsyncConnection, integration_id: int, counts: Counts, schools: Collection[str] | None = None
-) -> Population:
-    """Count the active local records that the guards compare with: of the kinds that change, in the schools that were read."""
-    kinds = {*(kind for kind, _ in counts.removals), *counts.absences, *counts.creates, *counts.identity}
-    totals: dict[tuple[Kind, str], int] = {}
-    for kind in kinds:
-        query = text(
-            f"SELECT COALESCE(school, '') AS school, COUNT(*) AS number FROM {mappings[kind].name} "
-            "WHERE integration_id = :i AND status NOT IN ('inactive', 'deleted') GROUP BY 1"
-        )
-        for row in await connection.execute(query, {"i": integration_id}):
-            if schools is None or not row.school or row.school in schools:
-                totals[kind, row.school] = row.number
-    having: dict[tuple[Kind, str], int] = {}
-    for kind, name in counts.blanks:
-        query = text(
-            f"SELECT COUNT(*) FROM {mappings[kind].name} WHERE integration_id = :i AND json_extract(base_sis, :path) IS NOT NULL"
-        )
-        having[kind, name] = int((await connection.execute(query, {"i": integration_id, "path": f"$.{name}"})).scalar_one())
-    return Population(
-        total=lambda kind: sum(number for (owner, _), number in totals.items() if owner == kind),
-        of_school=lambda kind, school: totals.get((kind, school), 0),
-        having=lambda kind, name: having.get((kind, name), 0),
-    )
+                # Where the app has deleted such a row, to end it writes nothing, and would still be remembered.
+                yield kind, name, owner, "withdraw", "withdraw', 'unchanged"

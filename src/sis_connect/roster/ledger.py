@@ -11,11 +11,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sis_connect.calendar import SchoolCalendar
 from sis_connect.capabilities import Capabilities, Kind
 from sis_connect.roster.cases import Case, decode, encode
 from sis_connect.roster.documents import Values
 from sis_connect.roster.merge import UNSTATED, Decision
-from sis_connect.roster.stints import Closing, Stint, close
+from sis_connect.roster.reasons import stint_of
+from sis_connect.roster.school_years import load_calendar
+from sis_connect.roster.stints import Closing, close, is_likely
 from sis_connect.store.sql import fetch
 
 _FORMERLY = (
@@ -54,7 +57,8 @@ async def close_former(
     names = {new: former_id for new, former_id in known_as.items() if former_id in students}
     names |= dict(await fetch(connection, _FORMERLY, (integration_id, encode(sorted(students)).decode())))
     current = await _current(connection, integration_id, sorted(students), names)
-    return {sis_id: _dating(document, current[str(document["student"])], today) for sis_id, document in former.items()}
+    years = await load_calendar(connection, integration_id)
+    return {sis_id: _dating(document, current[str(document["student"])], today, years) for sis_id, document in former.items()}
 
 
 async def _current(
@@ -62,9 +66,9 @@ async def _current(
 ) -> dict[str, list[Values]]:
     """The stays that the SIS tells of now, by student. `names` are other ids of theirs."""
     rows = await connection.exec_driver_sql(
-        "SELECT document FROM sis_staged WHERE integration_id = ? AND kind = 'school_enrollments' AND missing_pulls = 0 "
-        "AND whole = 1 AND json_extract(document, '$.student') IN (SELECT value FROM json_each(?)) ORDER BY sis_id",
-        (integration_id, encode([*students, *names]).decode()),
+        "SELECT s.document FROM json_each(?) j CROSS JOIN sis_staged s ON s.integration_id = ? AND s.student = j.value "
+        "WHERE s.kind = 'school_enrollments' AND s.missing_pulls = 0 AND s.whole = 1 ORDER BY s.sis_id, s.document",
+        (encode(sorted({*students, *names})).decode(), integration_id),
     )
     found: dict[str, list[Values]] = defaultdict(list)
     for row in rows:
@@ -73,10 +77,12 @@ async def _current(
     return found
 
 
-def _dating(former: Values, current: Sequence[Values], today: date) -> Dating:
-    # A student may be at two schools: the stay at the same school took the former's place, else the one that began last.
-    successor = max(current, key=lambda stay: (stay["school"] == former["school"], stay["entry_date"]), default=None)
-    closing = close(_stint(former), _stint(successor) if successor else None, today)
+def _dating(former: Values, current: Sequence[Values], today: date, years: SchoolCalendar) -> Dating:
+    # A student may be at two schools: the stay at the same school took the former's place, else the one that began last. One
+    # that begins in no school year that we know or might come to know tells nothing of when the former one ended.
+    stints = [stint for stint in map(stint_of, current) if is_likely(stint.entry_date, years)]
+    successor = max(stints, key=lambda stint: (stint.school == former["school"], stint.order), default=None)
+    closing = close(stint_of(former), successor, today, years)
     ends: dict[str, Any] = {"exit_date": closing.exit_date.isoformat()}
     if closing.inferred:
         ends["exit_inferred"] = True
@@ -103,14 +109,4 @@ def _still_to_come(former: Values, ends: Values, closing: Closing) -> Decision:
         rule="ends when the stay that follows it begins",
         writes={} if base == former else ends,
         base=base,
-    )
-
-
-def _stint(document: Values) -> Stint:
-    exit_date = document.get("exit_date")
-    return Stint(
-        school=str(document["school"]),
-        entry_date=date.fromisoformat(document["entry_date"]),
-        exit_date=date.fromisoformat(exit_date) if exit_date else None,
-        grade=document.get("grade"),
     )

@@ -1,91 +1,64 @@
-"""The one function that decides about a record, and the three-way merge of its fields. Pure: no I/O, no clock.
+"""The one function that decides about a record. Pure: no I/O, no clock.
 
 Three states meet: S, what the SIS says; L, what the app has; and the bases, what was last decided (`base_sis`) and what the app
-read back after our last write (`base_local`). A plain change of one side is no conflict; only a field that changed on both
-sides to different values is, and its strategy decides.
+read back after our last write (`base_local`). Its fields are merged one by one (`field_merge`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sis_connect.capabilities import Kind, Leaving
-from sis_connect.roster.conflict import STRATEGIES, Clash, Clocks, Policy
+from sis_connect.roster.conflict import SILENCE, Clocks, Policy, Said
 from sis_connect.roster.documents import Values, flatten, is_blank, nest
+from sis_connect.roster.field_merge import FieldConflict, Merged, merge_fields
+
+__all__ = [
+    "ACTIONS",
+    "NOTHING",
+    "PINNED",
+    "UNSTATED",
+    "WHOLE",
+    "Action",
+    "Decision",
+    "FieldConflict",
+    "Local",
+    "Mapped",
+    "Merged",
+    "Rules",
+    "Source",
+    "answered",
+    "decide",
+    "decision_to_write",
+    "delivered",
+    "given_back",
+    "merge_fields",
+    "protected",
+]
 
 Action = Literal["create", "update", "withdraw", "reenroll", "conflict", "quarantine", "unchanged"]
 ACTIONS: tuple[Action, ...] = ("create", "update", "withdraw", "reenroll", "conflict", "quarantine", "unchanged")
 
 _IDENTITY = frozenset({"username", "email", "emails"})
-_MISSING: Any = object()
 _NO_FLAGS: frozenset[str] = frozenset()
+#: What the question about a row that the app deleted is filed under.
+WHOLE = "*"
 UNSTATED = "no_longer_stated"
-_ENDED = {UNSTATED: "its source row speaks of it no longer"}
-
-
-# -- fields ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class FieldConflict:
-    """A field that changed on both sides, and what came of it: `sis`, `local`, or `ask` (kept as the app has it)."""
-
-    field: str
-    rule: str
-    decided: str
-
-
-@dataclass(slots=True)
-class Merged:
-    """The outcome for the fields of one record: what to write, and how each contested field was settled."""
-
-    writes: dict[str, Any] = field(default_factory=dict)
-    conflicts: list[FieldConflict] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-
-
-def merge_fields(
-    kind: str,
-    *,
-    sis: Values,
-    local: Values,
-    base_sis: Values | None,
-    base_local: Values | None,
-    policy: Policy,
-    clocks: Clocks,
-    remapped: bool = False,
-) -> Merged:
-    """Merge the delivered fields of a record. All values are flat; a field that is not in `sis` was not delivered."""
-    merged = Merged()
-    for name, s in sis.items():
-        mine = local.get(name)
-        strategy, owner = policy.of(kind, name)
-        base = _MISSING if base_sis is None else base_sis.get(name, _MISSING)
-        s_changed = base is _MISSING or s != base
-        l_changed = base_local is None or mine != base_local.get(name)
-        if s == mine or not (s_changed or l_changed):
-            continue
-        if owner == "sis":
-            merged.writes[name] = s
-        elif owner == "local" or not s_changed:
-            merged.kept.append(name)
-        elif not l_changed or (base is _MISSING and is_blank(mine)):
-            merged.writes[name] = s
-        elif remapped or (base is _MISSING and is_blank(s)):
-            merged.kept.append(name)
-        else:
-            clash = Clash(field=name, base=None if base is _MISSING else base, sis=s, local=mine, clocks=clocks)
-            side = STRATEGIES[strategy](clash)
-            merged.conflicts.append(FieldConflict(name, strategy, side))
-            if side == "sis":
-                merged.writes[name] = s
-    return merged
-
-
-# -- records -----------------------------------------------------------------------------------------------------------
+#: The reason of what would be a withdrawal, were it not pinned.
+PINNED = "pinned"
+_ENDED = {
+    UNSTATED: "its source row speaks of it no longer",
+    "absence": "its whole list came empty",
+    "ended": "its term is over",
+    "rollover": "its school year is over",
+    "merged": "the SIS says that this is another record now",
+}
+#: Reasons of what ends by itself: nobody is removed by it.
+_BY_DATE = frozenset(("ended", "rollover"))
+_ENDS = ("exit_date", "end_date")
 
 
 # These are made by the million in a first sync: not frozen, since that doubles what making one costs. Nobody changes them.
@@ -114,10 +87,11 @@ class Source:
 
 @dataclass(slots=True, kw_only=True)
 class Local:
-    """L: the app's row. `edited_at` is when somebody other than us changed it last."""
+    """L: the app's row. `edited_at` is when somebody other than us changed it last; `edits` says so of single columns."""
 
     document: Values = field(repr=False)
     edited_at: datetime | None = None
+    edits: Mapping[str, datetime] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,7 +125,7 @@ class Decision:
     """What to do about one record, and why.
 
     `writes` are flat fields for the app; what is created is written whole. `base` is what will have been decided on, where that
-    moves. An empty `status` leaves the mapping's.
+    moves. An empty `status` leaves the mapping's. The open questions about the fields that it `closes` are none any more.
     """
 
     action: Action
@@ -162,32 +136,76 @@ class Decision:
     flags: frozenset[str] = _NO_FLAGS
     status: str = ""
     base: Values | None = field(default=None, repr=False)
+    closes: Collection[str] = ()
 
 
 NOTHING = Decision(action="unchanged", reason="same", rule="nothing changed")
 
 
-def decide(kind: Kind, source: Source | None, local: Local | None, mapped: Mapped | None, rules: Rules) -> Decision:
+def decide(
+    kind: Kind, source: Source | None, local: Local | None, mapped: Mapped | None, rules: Rules, said: Said = SILENCE
+) -> Decision:
     """Decide about one record."""
     if source is None:
         return NOTHING
     if mapped is None:
-        return _first_contact(kind, source, local, rules)
+        return _first_contact(kind, source, local, rules, said)
     if mapped.status == "deleted":
-        base = None if source.absent else _base(mapped, _delivered(source, mapped))
-        return Decision(action="unchanged", reason="deleted_locally", rule="tombstone", base=base)
+        base = None if source.absent else _base(mapped, delivered(source, mapped))
+        return Decision(action="unchanged", reason="deleted_locally", rule="tombstone", base=base, closes=said.open)
     if source.absent:
-        return _absence(kind, source, local, mapped, rules)
+        return protected(_absence(kind, source, local, mapped, rules, said), said)
     if local is None:
-        return _deleted_locally(kind, source, mapped, rules)
-    return _both(kind, source, local, mapped, rules)
+        return _deleted_locally(kind, source, mapped, rules, said)
+    return protected(_both(kind, source, local, mapped, rules, said), said)
 
 
-def _delivered(source: Source, mapped: Mapped) -> dict[str, Any]:
+def answered(
+    kind: Kind,
+    source: Source,
+    local: Local | None,
+    mapped: Mapped | None,
+    rules: Rules,
+    said: Said,
+    names: Collection[str],
+) -> Decision:
+    """Decide about some fields of a record only: those about which people have just said something."""
+    if local is None:
+        return _deleted_locally(kind, source, mapped, rules, said) if mapped is not None else NOTHING
+    told = delivered(source, mapped)
+    sis = {name: told[name] for name in names if name in told}
+    merged = _merge(kind, sis, source, local, mapped, rules, said)
+    base = nest({**(flatten(mapped.base_sis) if mapped else {}), **_decided(sis, merged)})
+    return protected(_outcome(merged, local, base, "resolved", "a person decided"), said)
+
+
+def given_back(source: Source, local: Local, mapped: Mapped, names: Collection[str]) -> Decision:
+    """Write S over what the app has edited: over these fields, or without any over all."""
+    mine, base_local = flatten(local.document), flatten(mapped.base_local)
+    edited = names or {name for name in mine.keys() | base_local.keys() if mine.get(name) != base_local.get(name)}
+    sis = {name: s for name, s in delivered(source, mapped).items() if name in edited and s != mine.get(name)}
+    base = nest({**flatten(mapped.base_sis), **sis})
+    return _outcome(Merged(writes=sis), local, base, "reverted", "a person gave up the app's edit")
+
+
+def decision_to_write(local: Local, writes: Values, *, reason: str, rule: str) -> Decision:
+    """A decision that somebody has taken outside the merge: its action follows from what it writes, flags as ever."""
+    merged = Merged(writes=dict(writes))
+    return replace(_outcome(merged, local, {}, reason, rule), base=None)
+
+
+def protected(decision: Decision, said: Said) -> Decision:
+    """The same decision, unless it withdraws what somebody has pinned."""
+    if decision.action != "withdraw" or "" not in said.pinned:
+        return decision
+    return Decision(action="unchanged", reason=PINNED, rule="protected by a person")
+
+
+def delivered(source: Source, mapped: Mapped | None) -> dict[str, Any]:
     """S, flat. A stay that we ended without being told to, and that is told of again, ends when the SIS says, or not at all."""
     sis = flatten(source.document)
-    if mapped.base_sis.get("exit_inferred"):
-        sis.setdefault("exit_date", None)
+    if mapped is not None and mapped.base_sis.get("exit_inferred"):
+        sis = {**dict.fromkeys(name for name in _ENDS if name in mapped.base_sis), **sis}
     return sis
 
 
@@ -196,7 +214,12 @@ def _base(mapped: Mapped, sis: Values) -> dict[str, Any]:
     return nest({**flatten(mapped.base_sis), **sis})
 
 
-def _first_contact(kind: Kind, source: Source, local: Local | None, rules: Rules) -> Decision:
+def _decided(sis: Values, merged: Merged) -> Values:
+    """What of S was decided on."""
+    return {name: value for name, value in sis.items() if name not in merged.undecided} if merged.undecided else sis
+
+
+def _first_contact(kind: Kind, source: Source, local: Local | None, rules: Rules, said: Said) -> Decision:
     if source.absent:
         return NOTHING
     status = source.document["status"]
@@ -205,77 +228,100 @@ def _first_contact(kind: Kind, source: Source, local: Local | None, rules: Rules
             return Decision(action="unchanged", reason=_left(source), rule="was never here")
         reason = "history" if status == "inactive" else "new"
         return Decision(action="create", reason=reason, rule="new in the SIS", status=status, base=source.document)
-    merged = merge_fields(
-        kind,
-        sis=flatten(source.document),
-        local=flatten(local.document),
-        base_sis=None,
-        base_local=None,
-        policy=rules.policy,
-        clocks=_clocks(source, local, None, rules),
-    )
-    return _outcome(merged, local, source.document, "first_contact", "an existing local record")
+    sis = flatten(source.document)
+    merged = _merge(kind, sis, source, local, None, rules, said)
+    base = nest(_decided(sis, merged)) if merged.undecided else source.document
+    return _outcome(merged, local, base, "first_contact", "an existing local record")
 
 
-def _absence(kind: Kind, source: Source, local: Local | None, mapped: Mapped, rules: Rules) -> Decision:
+def _absence(kind: Kind, source: Source, local: Local | None, mapped: Mapped, rules: Rules, said: Said) -> Decision:
     """Withdraw what is gone, as if the SIS had said so: an app that owns the status, or has changed it, is heard as ever."""
     if mapped.status == "inactive":
-        return NOTHING
+        return _gone_before(source, local, mapped, rules)
     flags = {"absent"}
     if source.ended:
         reason, rule = source.ended, _ENDED.get(source.ended, "what it hangs from has ended")
     elif rules.leaving != "absence":
         reason, rule = "absence", "it vanished, which this SIS never does to somebody who leaves"
         flags.add("anomaly")
-    elif rules.grace and (source.missing_pulls < 2 or _waited(source, rules) < rules.grace):
+    elif not _is_proved(source, rules):
         return Decision(action="unchanged", reason="absence", rule="missing, within the time of grace")
     else:
         reason, rule = "absence", "missing from complete reads for longer than the time of grace"
     gone = {"status": "inactive", "status_reason": reason}
-    base = _base(mapped, gone)
     if local is None:
-        return Decision(action="unchanged", reason=reason, rule="gone on both sides", status="inactive", base=base)
-    decision = _outcome(_merge(kind, gone, source, local, mapped, rules), local, base, reason, rule)
+        return _gone(reason, _base(mapped, gone), said)
+    merged = _merge(kind, gone, source, local, mapped, rules, said)
+    decision = _outcome(merged, local, _base(mapped, _decided(gone, merged)), reason, rule)
     return replace(decision, flags=decision.flags | flags) if decision.action == "withdraw" else decision
 
 
-def _waited(source: Source, rules: Rules) -> timedelta:
-    return rules.now - source.missing_since if source.missing_since else timedelta()
+def _is_proved(source: Source, rules: Rules) -> bool:
+    """Whether it is missing for longer than the time of grace."""
+    waited = rules.now - source.missing_since if source.missing_since else timedelta()
+    return not rules.grace or (source.missing_pulls >= 2 and waited >= rules.grace)
 
 
-def _deleted_locally(kind: Kind, source: Source, mapped: Mapped, rules: Rules) -> Decision:
+def _gone_before(source: Source, local: Local | None, mapped: Mapped, rules: Rules) -> Decision:
+    """Note that the SIS does not tell any more of what somebody withdrew here before: so its return is news (promise P6)."""
+    over = mapped.base_sis.get("status") == "inactive"
+    if over or source.ended not in ("", UNSTATED) or not (source.ended or _is_proved(source, rules)):
+        return NOTHING
+    gone: dict[str, Any] = {"status": "inactive", "status_reason": "absence"}
+    for name in _ENDS:
+        ends = mapped.base_local.get(name)
+        if ends and local is not None and ends == local.document.get(name) != mapped.base_sis.get(name):
+            gone |= {name: ends, "exit_inferred": True}  # that was our date, not the SIS's
+    return Decision(action="unchanged", reason="absence", rule="it had left here before", base=_base(mapped, gone))
+
+
+def _gone(reason: str, base: Values, said: Said) -> Decision:
+    rule = "gone on both sides"
+    return Decision(action="unchanged", reason=reason, rule=rule, status="inactive", base=base, closes=said.open)
+
+
+def _deleted_locally(kind: Kind, source: Source, mapped: Mapped, rules: Rules, said: Said) -> Decision:
     status = source.document["status"]
-    reason, base = "deleted_locally", _base(mapped, _delivered(source, mapped))
+    reason, base = "deleted_locally", _base(mapped, delivered(source, mapped))
     if status == "inactive":
-        return Decision(action="unchanged", reason=reason, rule="gone on both sides", status="inactive", base=base)
-    strategy, owner = rules.policy.of(kind, "*")
-    if owner == "sis" or (owner == "shared" and strategy == "sis_wins"):
-        rule = "the local row was deleted; the SIS wins, so it is made again"
-        return Decision(action="create", reason=reason, rule=rule, status=status, base=base)
-    if owner == "local" or strategy == "local_wins":
-        return Decision(action="unchanged", reason=reason, rule="local_wins", status="deleted", base=base)
-    conflict = FieldConflict("*", strategy, "ask")
-    return Decision(action="conflict", reason=reason, rule=strategy, conflicts=(conflict,))
+        return _gone(reason, base, said)
+    strategy, owner = rules.policy.of(kind, WHOLE)
+    filed = said.filed.get(WHOLE)
+    decision = filed.decision if filed is not None and filed.answers(status, None) else None
+    if decision == "sis" or (decision is None and (owner == "sis" or (owner == "shared" and strategy == "sis_wins"))):
+        rule = f"the local row was deleted; {'a person decided' if decision else 'the SIS wins'}, so it is made again"
+        return Decision(action="create", reason=reason, rule=rule, status=status, base=base, closes=said.open)
+    if decision == "local" or owner == "local" or strategy == "local_wins":
+        rule = "a person decided" if decision else "local_wins"
+        return Decision(action="unchanged", reason=reason, rule=rule, status="deleted", base=base, closes=said.open)
+    asked = FieldConflict(WHOLE, strategy, "ask", sis=status, anew=filed is None or not filed.asks(status, None))
+    action: Action = "conflict" if asked.anew else "unchanged"
+    return Decision(action=action, reason=reason, rule=strategy, conflicts=(asked,), closes=said.open - {WHOLE})
 
 
-def _both(kind: Kind, source: Source, local: Local, mapped: Mapped, rules: Rules) -> Decision:
-    sis = _delivered(source, mapped)
-    merged = _merge(kind, sis, source, local, mapped, rules)
+def _both(kind: Kind, source: Source, local: Local, mapped: Mapped, rules: Rules, said: Said) -> Decision:
+    sis = delivered(source, mapped)
+    merged = _merge(kind, sis, source, local, mapped, rules, said)
     reason = "remapped" if source.remapped else _why(kind, merged.writes, local, source)
-    return _outcome(merged, local, _base(mapped, sis), reason, "changed in the SIS")
+    return _outcome(merged, local, _base(mapped, _decided(sis, merged)), reason, "changed in the SIS")
 
 
-def _merge(kind: Kind, sis: Values, source: Source, local: Local, mapped: Mapped, rules: Rules) -> Merged:
-    return merge_fields(
+def _merge(kind: Kind, sis: Values, source: Source, local: Local, mapped: Mapped | None, rules: Rules, said: Said) -> Merged:
+    merged = merge_fields(
         kind,
         sis=sis,
         local=flatten(local.document),
-        base_sis=flatten(mapped.base_sis),
-        base_local=flatten(mapped.base_local),
+        base_sis=flatten(mapped.base_sis) if mapped else None,
+        base_local=flatten(mapped.base_local) if mapped else None,
         policy=rules.policy,
         clocks=_clocks(source, local, mapped, rules),
+        edits=local.edits,
         remapped=source.remapped,
+        said=said,
     )
+    if said.filed:
+        merged.closes |= said.open & {WHOLE}  # the row is there
+    return merged
 
 
 def _outcome(merged: Merged, local: Local, base: Values, reason: str, rule: str) -> Decision:
@@ -286,12 +332,12 @@ def _outcome(merged: Merged, local: Local, base: Values, reason: str, rule: str)
     flags = _flags(merged.writes, mine)
     if before != "inactive" and after == "inactive":
         action = "withdraw"
-        if reason != "ended":
+        if reason not in _BY_DATE:
             flags.add("removal")
     elif before == "inactive" and after != "inactive":
         action = "reenroll"
     asked = [conflict for conflict in merged.conflicts if conflict.decided == "ask"]
-    if asked and not merged.writes:
+    if not merged.writes and any(conflict.anew for conflict in asked):
         action, rule = "conflict", asked[0].rule
     elif merged.conflicts:
         rule = merged.conflicts[0].rule
@@ -306,6 +352,7 @@ def _outcome(merged: Merged, local: Local, base: Values, reason: str, rule: str)
         flags=frozenset(flags),
         status=after,
         base=base,
+        closes=merged.closes,
     )
 
 
@@ -343,4 +390,5 @@ def _clocks(source: Source, local: Local, mapped: Mapped | None, rules: Rules) -
         sis_reliable=rules.reliable_updated_at,
         base=mapped.base_at if mapped else None,
         local=local.edited_at,
+        local_exact=False,
     )

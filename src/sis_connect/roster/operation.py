@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect import audit
+from sis_connect.capabilities import Kind
 from sis_connect.clock import Clock
-from sis_connect.errors import ConflictError, SISError, StorageError
+from sis_connect.errors import ConfigurationError, ConflictError, SISError, StorageError
 from sis_connect.roster.collecting import seldom_collecting
 from sis_connect.roster.report import Meter, SyncReport
 from sis_connect.store.lease import Lease, hold_lease
 from sis_connect.store.sql import Store
+from sis_connect.store.tables import integration
 from sis_connect.store.tables import operation as table
 from sis_connect.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """The operations of one integration."""
+    """The operations of one integration. `kept_elsewhere` are the kinds that an app keeps in models of its own."""
 
     store: Store
     integration_id: int
@@ -32,6 +36,7 @@ class Operations:
     today: date
     traffic: Traffic
     meter: Meter
+    kept_elsewhere: frozenset[Kind] = frozenset()
 
     @property
     def lease_name(self) -> str:
@@ -63,6 +68,8 @@ class Operations:
                     report.seconds = self.clock.monotonic() - started
                     await self._close(report, type_, actor)
         except (ConflictError, StorageError) as error:
+            if isinstance(error.__context__, asyncio.CancelledError):
+                raise error.__context__ from error  # whoever cancelled the run is told that it is
             self._fail(report, error)
             report.seconds = self.clock.monotonic() - started
         return report
@@ -74,6 +81,7 @@ class Operations:
         # Whoever holds the lease is the only one at work: what still calls itself running was interrupted.
         interrupted = "UPDATE sis_sync_operation SET status = 'interrupted' WHERE integration_id = :i AND status = 'running'"
         async with self.store.write() as connection:
+            await self._demand_its_app(connection)
             await connection.execute(text(interrupted), {"i": self.integration_id})
             await connection.execute(
                 insert(table).values(
@@ -85,6 +93,21 @@ class Operations:
                     school_date=self.today.isoformat(),
                     started_at=self.clock.now().isoformat(),
                 )
+            )
+
+    async def _demand_its_app(self, connection: AsyncConnection) -> None:
+        """Refuse to work without the models that keep this roster: all that they hold would look like deleted (promise P6)."""
+        query = select(integration.c.kept_elsewhere).where(integration.c.id == self.integration_id)
+        known = frozenset(((await connection.execute(query)).scalar() or "").split())
+        if missing := sorted(known - self.kept_elsewhere):
+            raise ConfigurationError(
+                f"An app keeps the {' and '.join(missing)} of this integration in models of its own, and they are not here.",
+                remedy="Run this from the app, whose service is opened with target= or targets=.",
+            )
+        if self.kept_elsewhere - known:
+            kept = " ".join(sorted(self.kept_elsewhere | known))
+            await connection.execute(
+                update(integration).where(integration.c.id == self.integration_id).values(kept_elsewhere=kept)
             )
 
     async def _close(self, report: SyncReport, type_: str, actor: str) -> None:

@@ -68,3 +68,10 @@ async def plan_rows(store: Store, plan_id: str) -> AsyncIterator[PlanRow]:
             if not rows:
                 break
             after = cast(str, rows[-1].sis_id)
+
+
+async def planned_actions(store: Store, plan: int) -> frozenset[tuple[str, str]]:
+    """The kinds and actions that a plan has rows of, so that nobody opens a transaction for nothing."""
+    query = text("SELECT DISTINCT kind, action FROM sis_plan_row WHERE plan = :p")
+    async with store.read() as connection:
+        return frozenset((row.kind, row.action) for row in await connection.execute(query, {"p": plan}))

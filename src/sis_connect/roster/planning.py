@@ -4,103 +4,58 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Set
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from typing import cast
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import KINDS, Kind
-from sis_connect.clock import Clock
 from sis_connect.errors import ProviderError
-from sis_connect.provider import BaseSISProvider, ProviderInfo, Scope
+from sis_connect.provider import Scope
 from sis_connect.records import on_request
+from sis_connect.roster.census import count_emptied
 from sis_connect.roster.conflict import Policy
-from sis_connect.roster.guard import evaluate
-from sis_connect.roster.holds import (
-    Hold,
-    census,
-    count_emptied,
-    mark_changes_of_id,
-    raise_holds,
-    release_dependents,
-)
+from sis_connect.roster.guarding import Guarding, Request
+from sis_connect.roster.holds import release_dependents
 from sis_connect.roster.merge import Rules
-from sis_connect.roster.operation import Operations
 from sis_connect.roster.plan import Planner
 from sis_connect.roster.pull import Pull, count_records, judge_pull, kinds_to_read
-from sis_connect.roster.report import Meter, Progress, SyncReport
+from sis_connect.roster.report import SyncReport
+from sis_connect.roster.rollover import NOT_WHOLE, demand_new_year, school_year_of, turn_as_planned
 from sis_connect.roster.scopes import as_stored, covers
 from sis_connect.roster.stage import Staging
 from sis_connect.roster.succession import succeed
 from sis_connect.roster.years import supersede
-from sis_connect.settings import SISProviderConfig
 from sis_connect.store.lease import Lease, check_fence
-from sis_connect.store.sql import Store
 from sis_connect.store.tables import plan
-from sis_connect.store.target import RosterTarget
-from sis_connect.traffic import Traffic
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a run is asked to do. Without `kinds`, all that the provider offers."""
-
-    kinds: tuple[Kind, ...] = ()
-    scope: Scope = field(default_factory=Scope)
-    full: bool = False
-    strict: bool = False
-    only_plan: bool = False
-    actor: str = ""
+__all__ = ["Planning", "Request"]
 
 
 @dataclass(slots=True, kw_only=True)
-class Planning:
-    """One integration, ready to be read and planned. `provider` is open; it is not needed where nothing is read."""
-
-    store: Store
-    target: RosterTarget
-    integration_id: int
-    integration: str
-    info: ProviderInfo
-    config: SISProviderConfig
-    clock: Clock
-    today: date
-    traffic: Traffic
-    provider: BaseSISProvider | None = None
-    progress: Callable[[Progress], None] | None = None
-
-    meter: Meter = field(init=False)
-    operations: Operations = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.meter = Meter(self.progress, self.clock, self.traffic.window_left)
-        self.operations = Operations(
-            store=self.store,
-            integration_id=self.integration_id,
-            integration=self.integration,
-            clock=self.clock,
-            today=self.today,
-            traffic=self.traffic,
-            meter=self.meter,
-        )
+class Planning(Guarding):
+    """Reads and plans."""
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def read_and_plan(self, report: SyncReport, lease: Lease, request: Request) -> tuple[Planner, Staging] | None:
         kinds = kinds_to_read(self.info, request.kinds, self.config.fields)
+        request = replace(request, scope=await self._in_its_year(request))
         staging = await self._read(report, lease, request, kinds)
         if request.scope.students is not None or request.scope.schools is not None:
             # What the provider can tell of some schools or students is all that such a read is about.
             kinds = tuple(kind for kind in kinds if any(kind in result.kinds for result in staging.results))
         judge_pull(report, staging, kinds)
         await count_records(report, staging, self.info.capabilities, kinds)
-        report.quarantined = await self._waiting()
+        report.quarantined = await self.waiting()
         if report.status == "failed":
             return None
+        if request.to is not None:
+            await demand_new_year(self.store, self.integration_id, staging, request.to)
+            if report.incomplete and not request.only_plan:
+                report.warnings.append(dict(NOT_WHOLE))
+                return None  # what the last year leaves over would be told by guessing (promise P1)
         first = await self._read_first_time(request)
         if "students" in kinds and not report.records["students"] and not await self._any_students():
             broken = [result.error for result in staging.results if result.error is not None and "students" in result.kinds]
@@ -113,9 +68,21 @@ class Planning:
                 )
             )
         planner = await self._plan(report, lease, request, kinds, staging)
-        await self._guard(report, planner, staging, request, first=first)
-        await self._summarise(report, planner)
+        await self.guard(report, planner, request, staging=staging, first=first)
+        await self.summarise(report, planner)
+        if request.to is not None and not (request.only_plan or (report.holds and request.strict)):
+            # From here on there is no way back: should this run be interrupted, the next sync goes on in the new year.
+            await turn_as_planned(self.store, lease, planner.plan)
         return planner, staging
+
+    async def _in_its_year(self, request: Request) -> Scope:
+        """The scope, with the school year to read: that of a roll-over, else the later of the last one's and the settings'."""
+        if request.to is not None:
+            return replace(request.scope, school_year=request.to)
+        async with self.store.read() as connection:
+            turned_to = await school_year_of(connection, self.integration_id)
+        years = [year for year in (turned_to, request.scope.school_year) if year is not None]
+        return replace(request.scope, school_year=max(years, default=None))
 
     async def _read(self, report: SyncReport, lease: Lease, request: Request, kinds: tuple[Kind, ...]) -> Staging:
         if self.provider is None:
@@ -153,13 +120,21 @@ class Planning:
 
     # -- planning ------------------------------------------------------------------------------------------------------
 
-    async def _plan(
-        self, report: SyncReport, lease: Lease, request: Request, kinds: tuple[Kind, ...], staging: Staging
+    async def open_planner(
+        self,
+        report: SyncReport,
+        lease: Lease,
+        *,
+        kinds: tuple[Kind, ...] = (),
+        scope: Scope | None = None,
+        proven: frozenset[int] = frozenset(),
+        only: Mapping[Kind, Set[str]] | None = None,
+        to: int | None = None,
     ) -> Planner:
-        policy = Policy(self.config.strategy, self.config.policies)
-        fingerprint = json.dumps([policy.strategy, {name: rule.model_dump() for name, rule in sorted(policy.fields.items())}])
+        """A new plan, with nothing in it yet. Whoever applies it turns the roster to the school year `to`."""
+        policy, scope = self._policy(), scope or Scope()
         report.plan = uuid.uuid4().hex
-        planner = Planner(
+        return Planner(
             store=self.store,
             target=self.target,
             integration_id=self.integration_id,
@@ -168,12 +143,25 @@ class Planning:
             capabilities=self.info.capabilities,
             rules=lambda kind: self._rules(kind, policy),
             today=self.today,
-            scope=request.scope,
+            scope=scope,
             unasked={kind: on_request(kind) - self.config.asked(kind) for kind in KINDS},
-            plan=await self._open_plan(report, kinds, request.scope),
-            proven=frozenset(result.stream_id for result in staging.results if result.proves_absence),
+            plan=await self._open_plan(report, kinds, scope, to),
+            proven=proven,
+            only=only,
             progress=lambda kind, number: self.meter.tell("deciding", kind, number),
         )
+
+    def _policy(self) -> Policy:
+        return Policy(self.config.strategy, self.config.policies, self.strategies)
+
+    async def _plan(
+        self, report: SyncReport, lease: Lease, request: Request, kinds: tuple[Kind, ...], staging: Staging
+    ) -> Planner:
+        policy = self._policy()
+        fingerprint = json.dumps([policy.strategy, {name: rule.model_dump() for name, rule in sorted(policy.fields.items())}])
+        proven = frozenset(result.stream_id for result in staging.results if result.proves_absence)
+        to = None if report.incomplete else request.to
+        planner = await self.open_planner(report, lease, kinds=kinds, scope=request.scope, proven=proven, to=to)
         await supersede(planner, staging.results)
         carry_out = not (request.strict or request.only_plan)
         await succeed(planner, integration=self.integration, actor=request.actor, carry_out=carry_out)
@@ -192,13 +180,13 @@ class Planning:
             async with self.store.write() as connection:
                 await check_fence(connection, lease)
                 await release_dependents(connection, self.integration_id)
-        report.conflicts = planner.conflicts
         await self._remember_policy(fingerprint)
         return planner
 
-    async def _open_plan(self, report: SyncReport, kinds: tuple[Kind, ...], scope: Scope) -> int:
+    async def _open_plan(self, report: SyncReport, kinds: tuple[Kind, ...], scope: Scope, to: int | None) -> int:
         values = {"id": report.plan, "integration_id": self.integration_id, "operation_id": report.operation}
-        values |= {"state": "open", "created_at": self.clock.now().isoformat(), "scope": json.dumps(as_stored(kinds, scope))}
+        values |= {"state": "open", "created_at": self.clock.now().isoformat()}
+        values["scope"] = json.dumps(as_stored(kinds, scope) | ({"to": to} if to is not None else {}))
         async with self.store.write() as connection:
             result = await connection.execute(insert(plan).values(**values).returning(plan.c.number))
             return int(result.scalar_one())
@@ -225,82 +213,3 @@ class Planning:
         async with self.store.write() as connection:
             values = {"i": self.integration_id, "p": fingerprint}
             await connection.execute(text("UPDATE sis_integration SET policy = :p WHERE id = :i AND policy IS NOT :p"), values)
-
-    async def _guard(self, report: SyncReport, planner: Planner, staging: Staging, request: Request, *, first: Set[Kind]) -> None:
-        """Evaluate every guard before anything is written (promise P3)."""
-        counts, narrow = planner.counts, request.scope.schools or request.scope.students
-        async with self.store.write() as connection:
-            await check_fence(connection, planner.lease)
-            await self._count_newly_bad(connection, report, planner, staging)
-            if first < frozenset(KINDS):
-                await mark_changes_of_id(
-                    connection, self.integration_id, planner.plan, self.info.capabilities, counts, planner.contested
-                )
-            population = await census(connection, self.integration_id, counts, request.scope.schools)
-            trips = evaluate(counts, population, first=first)
-            report.holds = [
-                Hold(**{**{name: getattr(hold, name) for name in hold.__slots__}, "integration": self.integration})
-                for hold in await raise_holds(
-                    connection, self.integration_id, planner.plan, trips, now=self.clock.now(), owner=request.actor,
-                    judged=None if narrow else self._judged(report, staging), strict=request.strict,
-                )
-            ]  # fmt: skip
-            await self._acknowledge(connection, report, {trip.kind for trip in trips if trip.guard == "quarantine"})
-        if report.holds and report.status != "failed":
-            report.status = "held"
-
-    def _judged(self, report: SyncReport, staging: Staging) -> frozenset[str]:
-        """The kinds of which a run knows all that is to be proposed: those that it saw whole, and those that are not offered."""
-        seen = {kind for kind in report.records if kind in staging.seen_whole}
-        return frozenset(seen | set(KINDS) - set(self.info.capabilities.offered()))
-
-    async def _count_newly_bad(self, connection: AsyncConnection, report: SyncReport, planner: Planner, staging: Staging) -> None:
-        query = text(
-            "SELECT kind, COUNT(*) AS number FROM sis_quarantine WHERE integration_id = :i AND acknowledged = 0 "
-            "AND stream_id <> 0 GROUP BY kind"
-        )
-        for row in await connection.execute(query, {"i": self.integration_id}):
-            kind = cast(Kind, row.kind)
-            rows = sum(result.distinct for result in staging.results if kind in result.kinds)
-            planner.counts.newly_bad[kind] = row.number, max(rows, row.number)
-            report.changes.setdefault(kind, {})["quarantine"] = row.number
-
-    async def _acknowledge(self, connection: AsyncConnection, report: SyncReport, held: Set[Kind]) -> None:
-        """Rows that wait in quarantine trip no guard twice, unless a guard holds them: then a person acknowledges them."""
-        for kind in KINDS:
-            if kind in held:
-                report.held.setdefault(kind, {})["quarantine"] = report.changes[kind].pop("quarantine")
-            else:
-                known = "UPDATE sis_quarantine SET acknowledged = 1 WHERE integration_id = :i AND kind = :k AND acknowledged = 0"
-                await connection.execute(text(known), {"i": self.integration_id, "k": kind})
-
-    async def _summarise(self, report: SyncReport, planner: Planner) -> None:
-        """Count the plan: what it would change, what is held, and why."""
-        query = text(
-            "SELECT kind, action, reason, state, flags LIKE '% absent %' OR flags LIKE '% unseen %' AS absent, "
-            "COUNT(*) AS number FROM sis_plan_row WHERE plan = :p GROUP BY kind, action, reason, state, absent"
-        )
-        touched: dict[str, int] = defaultdict(int)
-        async with self.store.read() as connection:
-            for row in await connection.execute(query, {"p": planner.plan}):
-                if row.action == "unchanged":
-                    continue
-                if not row.absent:
-                    touched[row.kind] += row.number
-                place = report.held if row.state == "held" else report.changes
-                counts = place.setdefault(row.kind, {})
-                counts[row.action] = counts.get(row.action, 0) + row.number
-                reasons = report.reasons.setdefault(row.kind, {})
-                reasons[row.reason] = reasons.get(row.reason, 0) + row.number
-        for kind, number in report.records.items():
-            if isinstance(number, int):
-                report.changes.setdefault(kind, {})["unchanged"] = max(0, number - touched[kind])
-        for kind, number in planner.renamed.items():
-            report.reasons.setdefault(kind, {})["renamed"] = number
-        report.quarantined = await self._waiting()
-
-    async def _waiting(self) -> int:
-        """How many records wait in quarantine."""
-        query = text("SELECT COUNT(*) FROM sis_quarantine WHERE integration_id = :i")
-        async with self.store.read() as connection:
-            return int((await connection.execute(query, {"i": self.integration_id})).scalar_one())

@@ -85,6 +85,7 @@ def judge_pull(report: SyncReport, staging: Staging, kinds: Iterable[Kind]) -> N
     due = staging.full_due.isoformat() if staging.full_due and changes else None
     report.read = {"changes": changes, "whole": len(staging.results) - changes, "full_due": due}
     broken = [result for result in staging.results if result.error is not None]
+    report.broken = sum(not isinstance(result.error, NotOffered) for result in broken)
     for result in staging.results:
         if not result.verdict.complete:
             entry = {"endpoint": result.endpoint, "context": result.context, "reason": result.verdict.reason}

@@ -18,7 +18,11 @@ EXIT_CODES: Mapping[Status, int] = {"succeeded": 0, "failed": 1, "held": 3, "inc
 @dataclass(slots=True, kw_only=True)
 class SyncReport:
     """A finished run. `records` counts distinct valid records read by kind, or says `not_offered`; `changes` what was written,
-    and what was unchanged; `held` what waits for approval; `incomplete` names the reads that did not prove complete; `read` says
+    and what was unchanged; `held` what waits for approval; `failed` what the target refused; `conflicts` the questions that wait
+    for a person; `clashes` how fields that changed on both sides were settled, by strategy; `missing` who was not delivered and
+    stays until that is proved a second time; `incomplete` names the reads that did not prove complete, and `broken` of
+    them ended with an error (not told in JSON); `integrity` counts what in
+    the roster cannot be right, by check; `warnings` are what a person should know, each with `warning` and `message`; `read` says
     of how many lists only the changes were read, of how many all, and when everything is due to be read again."""
 
     operation: str
@@ -32,10 +36,16 @@ class SyncReport:
     held: dict[str, dict[str, int]] = field(default_factory=dict)
     skipped: dict[str, dict[str, int]] = field(default_factory=dict)
     reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
     conflicts: int = 0
+    clashes: dict[str, dict[str, int]] = field(default_factory=dict)
     quarantined: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
     holds: list[Hold] = field(default_factory=list)
     incomplete: list[dict[str, str]] = field(default_factory=list)
+    broken: int = 0
+    integrity: dict[str, int] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     read: dict[str, int | str | None] = field(default_factory=lambda: {"changes": 0, "whole": 0, "full_due": None})
     plan: str | None = None
     error: SISError | None = None
@@ -59,10 +69,15 @@ class SyncReport:
             "held": {kind: dict(counts) for kind, counts in self.held.items()},
             "skipped": {kind: dict(counts) for kind, counts in self.skipped.items()},
             "reasons": {kind: dict(counts) for kind, counts in self.reasons.items()},
+            "failed": dict(self.failed),
             "conflicts": self.conflicts,
+            "clashes": {rule: dict(counts) for rule, counts in self.clashes.items()},
             "quarantined": self.quarantined,
+            "missing": dict(self.missing),
             "holds": [hold.as_dict() for hold in self.holds],
             "incomplete": list(self.incomplete),
+            "integrity": dict(self.integrity),
+            "warnings": list(self.warnings),
             "read": dict(self.read),
             "error": self.error.as_dict() if self.error else None,
         }

@@ -78,6 +78,14 @@ class StagedRows:
             )
             await connection.exec_driver_sql(release, (self._integration, stream.id, json.dumps(list(keys))))
 
+    async def _healed(self, connection: AsyncConnection, stream: OpenStream, *, complete: bool) -> Collection[str]:
+        """The rows that waited and can be read, or came no more. One that is as it was before is recognised, not parsed."""
+        waited = stream.waiting - stream.bad
+        if complete or not waited:
+            return waited
+        staged = await self._staged(connection, stream, sorted(waited))
+        return [key for key, parts in staged.items() if stream.known.was_seen(parts[0].id)]
+
     async def _insert(
         self, connection: AsyncConnection, stream: OpenStream, rows: Collection[Parsed], *, known: bool = False
     ) -> None:
@@ -219,7 +227,7 @@ class StagedRows:
         await self._welcome_back(connection, stream)
         if verdict.complete:
             await self._miss(connection, stream)
-            await self._release(connection, stream, stream.waiting - stream.bad)
+        await self._release(connection, stream, await self._healed(connection, stream, complete=verdict.complete))
         await self._keep(connection, stream, complete=verdict.complete)
         standing = stream.standing
         if verdict.complete:

@@ -9,6 +9,9 @@ It happens only where it is certain: everything of the kind that bears on it pro
 numbers that belong to one person only do not contradict it, and nobody else lays claim to it. Otherwise nobody takes over, and
 what is new, or says now that it was somebody else, is held as a possible change of id.
 
+Where somebody is told to have been somebody else whom we know apart from him, the two were one: the other one leaves as
+`merged`. Where a new record is told to have been part of one that goes on, it comes as `split` from it. Both keep their history.
+
 A run that may write nothing yet (`plan`, and a strict sync until its guards are content) takes nothing over either: it plans as
 if all went by their former ids, and shows who will go by another one.
 """
@@ -17,14 +20,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect import audit
 from sis_connect.capabilities import KINDS, Kind, KindCapabilities
-from sis_connect.roster.cases import decode, encode
+from sis_connect.roster.cases import Case, decode, encode
+from sis_connect.store.elsewhere import Elsewhere
 from sis_connect.store.lease import check_fence
 from sis_connect.store.renames import referring_to, rename_ids, rename_in_documents, renaming
 from sis_connect.store.sql import fetch, write_many
@@ -108,6 +112,19 @@ def settle(claims: Sequence[Claim]) -> tuple[dict[str, str], set[str]]:
     return renamed, contested
 
 
+def parted(claims: Sequence[Claim]) -> set[str]:
+    """New records that were part of another one: of one that goes on by its own id, or that several of them were. Pure."""
+    former = Counter(claim.former for claim in claims)
+    return {claim.new for claim in claims if not claim.usurps and (claim.fate == "here" or former[claim.former] > 1)}
+
+
+def as_merged(case: Case) -> Case:
+    """A record that is another one now: where it is gone, that is why, and nobody waits whether it comes back."""
+    if case.source is None or not case.source.missing_pulls:
+        return case
+    return replace(case, source=replace(case.source, ended="merged"))
+
+
 async def succeed(planner: Planner, *, integration: str, actor: str, carry_out: bool) -> None:
     """Let new records take over from what they were before, and tell the planner of whom that is true, or may be.
 
@@ -118,8 +135,13 @@ async def succeed(planner: Planner, *, integration: str, actor: str, carry_out: 
         return
     async with planner.store.read() as connection:
         for kind in telling:
-            claims = await _claims(connection, planner.integration_id, kind, planner.capabilities.of(kind), planner.proven)
+            capabilities = planner.capabilities.of(kind)
+            claims, merged = await _claims(connection, planner.integration_id, kind, capabilities, planner.proven)
             renamed, contested = settle(claims)
+            if merged:
+                planner.merged[kind] = merged
+            if split := parted(claims):
+                planner.split[kind] = split
             if renamed and not isinstance(planner.target, Renaming):
                 contested |= {*renamed, *renamed.values()}
             elif renamed:
@@ -154,10 +176,12 @@ async def take_over(planner: Planner, *, integration: str, actor: str) -> None:
     """Carry out what awaits it, in one transaction."""
     if not planner.awaiting:
         return
+    there = await _rename_there(planner)
     async with planner.store.write() as connection:
         await check_fence(connection, planner.lease)
         for kind, names in planner.awaiting.items():
-            refused = await _rename(connection, planner.target, planner.integration_id, kind, names)
+            mine = {former: new for former, new in names.items() if former not in there.get(kind, ())}
+            refused = [*there.get(kind, ()), *await _rename(connection, planner.target, planner.integration_id, kind, mine)]
             if refused:
                 contested = {name for former in refused for name in (former, names[former])}
                 planner.contested[kind] = {*planner.contested.get(kind, ()), *contested}
@@ -170,12 +194,23 @@ async def take_over(planner: Planner, *, integration: str, actor: str) -> None:
             await audit.record(connection, at=at, actor=actor, action="records.renamed", integration=integration, detail=detail)
 
 
+async def _rename_there(planner: Planner) -> Mapping[Kind, Collection[str]]:
+    """Rename what lies in somebody else's database, in a transaction of its own. Returns what cannot be renamed."""
+    if not isinstance(planner.target, Elsewhere):
+        return {}
+    async with planner.store.read() as connection:
+        await check_fence(connection, planner.lease)
+    return {kind: await planner.target.rename_there(kind, names) for kind, names in planner.awaiting.items()}
+
+
 async def _claims(
     connection: AsyncConnection, integration_id: int, kind: Kind, capabilities: KindCapabilities, proven: Set[int]
-) -> list[Claim]:
+) -> tuple[list[Claim], dict[str, str]]:
+    """The claims to former ids, and those who have become others whom we know already (former id: that one)."""
     mapping, strong = mappings[kind].name, capabilities.strong_ids
     streams = encode(sorted(proven)).decode()
     found: dict[tuple[str, str], Claim] = {}
+    merged: dict[str, str] = {}
     for name in capabilities.former_ids:
         path = f'$.ids."{name}"'
         values = (path, integration_id, kind, path)
@@ -194,11 +229,13 @@ async def _claims(
                     usurps=bool(mapped) and _same(ids, own, strong) is not True,
                 )
                 if mapped and not claim.usurps:
-                    continue  # who he is, is known; he was somebody else long ago
+                    if claim.fate == "gone" and claim.certain:
+                        merged[former] = new
+                    continue  # who he is, is known
                 if (new, former) not in found or found[new, former].contradicted:
                     found[new, former] = claim
             after = last
-    return list(found.values())
+    return list(found.values()), merged
 
 
 def _same(ids: str | None, others: str | None, names: Collection[str]) -> bool | None:
@@ -221,7 +258,7 @@ async def _rename(
     ours, here, of_kind = (integration_id,), "integration_id = ?", (integration_id, kind)
     async with renaming(connection, names):
         await rename_ids(connection, mappings[kind].name, ours, where=here)
-        for table in ("sis_rejection", "sis_identifier"):
+        for table in ("sis_rejection", "sis_identifier", "sis_conflict", "sis_pin"):
             await rename_ids(connection, table, of_kind, where=f"{here} AND kind = ?")
         of_owner = {"where": f"{here} AND owner_kind = ?", "column": "owner_id"}
         await rename_ids(connection, "sis_rejection", of_kind, **of_owner)

@@ -2,8 +2,9 @@
 
 An endpoint that is read for a school year has a stream of its own for each year. Once it proved complete for the year that is
 read now, what that year brings counts, and what other years' streams say of the same records counts no longer. Of records that
-only another year has, nothing is known anew: they stay. Rows that only complete records go with the stream that nobody reads any
-more: what was taken from them stays in the roster, and what nobody asks for is not kept (promise P7).
+only another year has, nothing is known anew: they stay. But terms, sections and enrolments are of one year only. Once that is
+over by its dates, those that only it has end with it, see `carriers`. Rows that only complete records go with the stream that
+nobody reads any more: what was taken from them stays in the roster, and what nobody asks for is not kept (promise P7).
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sis_connect.calendar import SchoolCalendar
 from sis_connect.capabilities import KINDS
+from sis_connect.roster.guard import YEARLY
+from sis_connect.roster.school_years import load_calendar
 from sis_connect.roster.snapshot import StreamResult
 from sis_connect.store.lease import check_fence
 
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
 #: The state of a stream of another year that was gone through.
 SUPERSEDED = "superseded"
+#: Why a record is looked at that only a year had which is over, and the reason why it ends.
+OVER = "rollover"
 _YEAR = re.compile(r"(?:^|;)school_year=(\d+)(?:;|$)")
 _OTHERS = "(SELECT value FROM json_each(:others))"
 #: Rows of other years' streams whose records the streams that were read bring, too.
@@ -38,12 +45,14 @@ _NEWLY = (
     "sis_candidate c CROSS JOIN sis_staged o ON o.integration_id = c.integration_id AND o.kind = c.kind AND o.sis_id = c.sis_id "
     f"WHERE c.integration_id = :i AND o.stream_id IN {_OTHERS} AND {_BROUGHT}"
 )
+#: What is of another year and of no other one.
+_OF_ONE_YEAR = f"sis_staged o WHERE o.stream_id IN {_OTHERS} AND o.kind IN ({', '.join(repr(kind) for kind in sorted(YEARLY))})"
 _PARTS = f"sis_staged o WHERE o.integration_id = :i AND o.kind = '{{kind}}' AND o.whole = 0 AND +o.stream_id IN {_OTHERS}"
 #: A source row keeps its place as long as any of its records does.
 _DROP = (
     "CREATE TEMP TABLE sis_superseded AS SELECT o.id, o.stream_id, o.key, o.kind, o.sis_id FROM {rows} AND o.kind <> ''",
-    "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT DISTINCT :i, kind, sis_id, 'changed' "
-    "FROM sis_superseded WHERE true ON CONFLICT (integration_id, kind, sis_id) DO NOTHING",
+    "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT DISTINCT :i, kind, sis_id, '{why}' "
+    "FROM sis_superseded WHERE true ON CONFLICT (integration_id, kind, sis_id) DO {known}",
     "UPDATE sis_staged SET kind = '', sis_id = '', document = '', fingerprint = 0, raw_hash = 0 "
     "WHERE id IN (SELECT id FROM sis_superseded)",
     "DELETE FROM sis_staged WHERE (stream_id, key) IN (SELECT stream_id, key FROM sis_superseded) AND NOT EXISTS (SELECT 1 "
@@ -68,15 +77,16 @@ def year_of(context: str) -> int | None:
 
 
 async def supersede(planner: Planner, results: Sequence[StreamResult]) -> None:
-    """After a pull of everything, take out what its rows have made obsolete."""
-    if planner.scope.schools is not None or planner.scope.students is not None or not results:
+    """After a pull, take out what its rows have made obsolete: one of some schools, of what was read of those."""
+    schools = planner.scope.schools
+    if planner.scope.students is not None or not results:
         return
     async with planner.store.write() as connection:
         await check_fence(connection, planner.lease)
-        query = text("SELECT id, endpoint, context, state FROM sis_stream WHERE integration_id = :i")
+        query = text("SELECT id, endpoint, context, state, school FROM sis_stream WHERE integration_id = :i")
         streams = (await connection.execute(query, {"i": planner.integration_id})).all()
         read = {result.stream_id for result in results}
-        unread = [stream for stream in streams if stream.id not in read]
+        unread = [one for one in streams if one.id not in read and (schools is None or one.school in schools)]
         for endpoint in sorted({stream.endpoint for stream in unread if year_of(stream.context)}):
             now = [result for result in results if result.endpoint == endpoint]
             years = {year_of(result.context) for result in now}
@@ -86,18 +96,52 @@ async def supersede(planner: Planner, results: Sequence[StreamResult]) -> None:
             for rows, known in ((_ANY_OF_THEM, False), (_NEWLY, True)):
                 these = [one.id for one in others if (one.state == SUPERSEDED) is known]
                 await _drop(connection, planner.integration_id, these, rows, [one.stream_id for one in now])
+            if others and any(not YEARLY.isdisjoint(result.kinds) for result in now):
+                over = await _over(connection, planner, others, now, results)
+                await _drop(connection, planner.integration_id, over, _OF_ONE_YEAR, why=OVER)
             for statement in _CLOSE:
                 await connection.execute(text(statement), {"others": json.dumps([one.id for one in others])})
-        for kind in KINDS:
+        for kind in KINDS if schools is None else ():
             feeding = [result for result in results if kind in result.kinds]
             if feeding and all(result.proves_absence for result in feeding):
                 await _drop(connection, planner.integration_id, [one.id for one in unread], _PARTS.format(kind=kind))
 
 
 async def _drop(
-    connection: AsyncConnection, integration_id: int, others: Sequence[int], rows: str, read: Sequence[int] = ()
+    connection: AsyncConnection, integration_id: int, others: Sequence[int], rows: str, read: Sequence[int] = (), *, why: str = ""
 ) -> None:
-    """Drop rows of other streams, and look at their records anew."""
+    """Drop rows of other streams, and look at their records anew: since they changed, or for a reason that tells more."""
     values = {"i": integration_id, "others": json.dumps(others), "read": json.dumps(read)}
+    known = "UPDATE SET why = excluded.why" if why else "NOTHING"
     for statement in _DROP if others else ():
-        await connection.execute(text(statement.replace("{rows}", rows)), values)
+        filled = statement.replace("{rows}", rows).replace("{why}", why or "changed").replace("{known}", known)
+        await connection.execute(text(filled), values)
+
+
+async def _over(
+    connection: AsyncConnection,
+    planner: Planner,
+    others: Sequence[Row[Any]],
+    now: Sequence[StreamResult],
+    results: Sequence[StreamResult],
+) -> list[int]:
+    """The streams of years that are over, in whose place the new year's were read to their end, and not in vain (promise P1)."""
+    if not any(result.distinct for result in now):
+        return []
+    calendar = await load_calendar(connection, planner.integration_id)
+    everything = all(result.proves_absence for result in results)
+    read = {_YEAR.sub("", result.context) for result in now}
+    latest = max(year_of(result.context) or 0 for result in now)
+    return [
+        one.id
+        for one in others
+        if (year := year_of(one.context) or latest) < latest
+        and (everything or _YEAR.sub("", one.context) in read)
+        and _end(calendar, year) <= planner.today
+    ]
+
+
+def _end(calendar: SchoolCalendar, year: int) -> date:
+    """The first day after a school year; where nobody knows it, the year has ended with the calendar year it is named by."""
+    known = calendar.named(year)
+    return known.end if known is not None else date(year + 1, 1, 1)

@@ -10,7 +10,7 @@ from sis_connect.capabilities import KINDS, Kind
 from sis_connect.errors import ConfigurationError
 from sis_connect.health import Health, Operation, health_of, latest_operations
 from sis_connect.provider import Finding
-from sis_connect.roster.export import roster_rows
+from sis_connect.roster.export import kept_rows, roster_rows
 from sis_connect.service.ground import Ground
 from sis_connect.service.integrations import Integration, described
 from sis_connect.settings import SISProviderConfig
@@ -49,11 +49,16 @@ class Connections(Ground):
         return await latest_operations(self._store, integration_id, limit)
 
     async def export(self, name: str, kind: Kind) -> AsyncIterator[dict[str, Any]]:
-        """The local roster of one kind, row by row: `id` is the local id, `sis_id` the SIS's, the rest as in the records."""
+        """The local roster of one kind, row by row: `id` is the local id, `sis_id` the SIS's, the rest as in the records.
+
+        Of a kind that the app keeps in its own models, it is what stands there; fields that they have no place for are None.
+        """
         row = await self._integrations.row(name)
         if kind not in KINDS:
             raise ConfigurationError(f"There is no kind {kind!r}.", remedy=f"The kinds are {', '.join(KINDS)}.")
-        async with aclosing(roster_rows(self._store, row.id, kind)) as records:
+        elsewhere = self._targets.elsewhere(row.id, name, kind)
+        rows = kept_rows(self._store, kind, elsewhere) if elsewhere else roster_rows(self._store, row.id, kind)
+        async with aclosing(rows) as records:
             async for record in records:
                 yield record
 

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from sis_connect.clock import Clock, school_date
 from sis_connect.connection import OpenProvider, open_provider
 from sis_connect.discovery import Registry
-from sis_connect.errors import SISError
+from sis_connect.errors import AuthorizationError, SISError
 from sis_connect.events import Listener
 from sis_connect.provider import ProviderInfo
 from sis_connect.roster.report import Progress
@@ -23,11 +23,13 @@ from sis_connect.service.token_access import TokenAccessor
 from sis_connect.service.token_operations import TokenOperations
 from sis_connect.settings import SISConfigManager, SISProviderConfig
 from sis_connect.store.sql import Store
-from sis_connect.store.target import BuiltInTarget
+from sis_connect.targets.choice import TargetChoice
 from sis_connect.tokens.key_sources import KeySource
 from sis_connect.traffic import Traffic
 
 OnProgress = Callable[[Progress], None] | None
+#: The host's own check: whether `actor` may do `action` (such as `resolve`) with an integration.
+Permission = Callable[[str, str, str], bool]
 
 
 class Ground:
@@ -43,15 +45,29 @@ class Ground:
         registry: Registry,
         config_manager: SISConfigManager,
         on_event: Listener | None = None,
+        permission: Permission | None = None,
+        targets: TargetChoice | None = None,
     ) -> None:
         self.registry = registry
         self._store, self._clock, self._today = store, clock, today
+        self._permission = permission
+        self._targets = targets or TargetChoice()
         self._integrations = Integrations(
             store, key_source=key_source, clock=clock, registry=registry, config_manager=config_manager
         )
         self._tokens = TokenAccessor(store, self._integrations, registry, clock, on_event)
         self._token_operations = TokenOperations(store, self._integrations, clock, self._tokens)
         self._authorizations = Authorizations(store, self._integrations, registry, clock, self._tokens)
+
+    def _demand(self, actor: str, action: str, name: str) -> None:
+        """Raise `AuthorizationError` unless the host's permission check lets this person do that."""
+        if self._permission is not None and self._permission(actor, action, name) is not True:
+            raise AuthorizationError(
+                f"{actor or 'Nobody in particular'} may not {action} in {name}.",
+                remedy="Ask somebody who may, or have this application grant it.",
+                severity="low",
+                integration=name,
+            )
 
     @asynccontextmanager
     async def _synchroniser(self, name: str, progress: OnProgress, *, offline: bool = False) -> AsyncIterator[Synchroniser]:
@@ -62,7 +78,7 @@ class Ground:
             opened = None if offline else await stack.enter_async_context(self._provider(row, info, config, traffic))
             yield Synchroniser(
                 store=self._store,
-                target=BuiltInTarget(row.id),
+                target=await self._targets.target_of(self._store, row.id, name, config),
                 integration_id=row.id,
                 integration=name,
                 info=info,
@@ -72,6 +88,7 @@ class Ground:
                 traffic=traffic,
                 provider=opened.provider if opened else None,
                 progress=progress,
+                strategies=self.registry.strategies,
             )
 
     @asynccontextmanager

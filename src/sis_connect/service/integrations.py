@@ -19,6 +19,7 @@ from sis_connect.errors import ConfigurationError
 from sis_connect.oauth.wiring import demand_secret, grant_name
 from sis_connect.provider import ProviderInfo
 from sis_connect.provider_settings import own_settings
+from sis_connect.roster.conflict import check_policy
 from sis_connect.roster.report import SyncReport
 from sis_connect.service.sealed_settings import SEALED_SETTINGS, opened_settings, sealed_settings, secrets_of
 from sis_connect.settings import SISConfigManager, SISProviderConfig
@@ -74,6 +75,7 @@ class Integrations:
             )
         info = refined(self._registry.info(config.provider), config)
         own_settings(info, config)
+        check_policy(config.strategy, config.policies, self._registry.strategies)
         before = await self._find(name)
         if before is not None and before.provider != config.provider:
             raise ConfigurationError(
@@ -247,7 +249,7 @@ def _stored() -> Select[*tuple[Any, ...]]:
         select(operation.c.id)
         .where(
             operation.c.integration_id == table.c.id,
-            operation.c.type.in_(("sync", "apply")),
+            operation.c.type.in_(("sync", "apply", "rollover")),
             operation.c.finished_at.is_not(None),
         )
         .order_by(operation.c.started_at.desc())

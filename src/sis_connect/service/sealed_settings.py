@@ -13,13 +13,14 @@ from sqlalchemy import Row
 
 from sis_connect.errors import SISError
 from sis_connect.settings import SISProviderConfig
-from sis_connect.store.sealed import CLIENT_SECRET, FORMER_SECRET, PASSWORD, SealedColumn
+from sis_connect.store.sealed import CLIENT_SECRET, FORMER_SECRET, PASSWORD, WEBHOOK_SECRET, SealedColumn
 from sis_connect.tokens.vault import Vault
 
 SEALED_SETTINGS: Mapping[str, SealedColumn] = {
     "client_secret": CLIENT_SECRET,
     "former_client_secret": FORMER_SECRET,
     "password": PASSWORD,
+    "webhook_secret": WEBHOOK_SECRET,
 }
 
 

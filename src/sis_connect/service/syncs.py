@@ -68,9 +68,11 @@ class Syncs(Ground):
     async def apply(self, plan: Plan | str, *, progress: OnProgress = None, actor: str = "") -> SyncReport:
         """Apply a plan. A record whose state has moved on since is skipped and reported; what guards hold stays held."""
         row = await self._plan_row(plan if isinstance(plan, str) else plan.id)
+        self._demand(actor, "apply", row.name)
         async with self._synchroniser(row.name, progress, offline=True) as run:
             report = await run.apply(row.id, row.number, actor)
-        open_holds = await self.holds(row.name)
+        async with self._store.read() as connection:
+            open_holds = await holding.holds_about(connection, row.integration_id, row.number, row.name)
         if report.status == "succeeded" and open_holds:
             report.status, report.holds = "held", open_holds
         await self._integrations.note_status(row.name, report)
@@ -130,6 +132,7 @@ class Syncs(Ground):
         """Apply what a guard held, as far as it is still as planned."""
         hold = await holding.find_hold(self._store, hold_id)
         name = await self._integrations.name_of(hold.integration_id)
+        self._demand(actor, "approve", name)
         async with self._synchroniser(name, None, offline=True) as run:
             report = await run.approve(hold, actor)
         still_open = await self.holds(name)
@@ -141,12 +144,14 @@ class Syncs(Ground):
     async def reject(self, hold_id: str, *, actor: str = "") -> Hold:
         """Refuse what a guard held; it is not proposed again until the SIS says something else."""
         hold = await holding.find_hold(self._store, hold_id)
-        async with self._synchroniser(await self._integrations.name_of(hold.integration_id), None, offline=True) as run:
+        name = await self._integrations.name_of(hold.integration_id)
+        self._demand(actor, "reject", name)
+        async with self._synchroniser(name, None, offline=True) as run:
             return await run.reject(hold, actor)
 
     async def _plan_row(self, plan_id: str) -> Row[Any]:
         query = (
-            select(plan.c.id, plan.c.number, integration_table.c.name)
+            select(plan.c.id, plan.c.number, plan.c.integration_id, integration_table.c.name)
             .join(integration_table, integration_table.c.id == plan.c.integration_id)
             .where(plan.c.id.startswith(plan_id, autoescape=True))
             .limit(2)

@@ -6,7 +6,7 @@ with `remember` what came of them. Either way the mapping is written in the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,17 +20,22 @@ from sis_connect.store.tables import mappings
 
 Document = Mapping[str, Any]
 
-MAPPED = ("integration_id", "sis_id", "local_id", "status", "school", "base_sis", "base_local", "due", "changed_at")
+MAPPED = ("integration_id", "sis_id", "local_id", "status", "school", "base_sis", "base_local", "due", "changed_at", "base_at")
 #: What happens to a mapping that is there already, such as that of a row which the app has deleted.
 REMEMBER = "(integration_id, sis_id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in MAPPED[2:])
 
 
 class Write(NamedTuple):
-    """Fields to write to one row. `local_id` is empty where the row is to be created."""
+    """Fields to write to one row. `local_id` is empty where the row is to be created.
+
+    `version` is that of the row which was decided about. `again` says that its creation was begun before, and may be done.
+    """
 
     sis_id: str
     local_id: str
     fields: Document
+    version: str = ""
+    again: bool = False
 
     def __repr__(self) -> str:
         return f"<Write: {len(self.fields)} fields>"
@@ -84,17 +89,35 @@ class Creations:
         rows = await connection.execute(query, self.values)
         return [Write(row.sis_id, "", msgspec.json.decode(row.document)) for row in rows]
 
-    async def leave_out(self, connection: AsyncConnection, sis_ids: Sequence[str]) -> None:
-        """Skip records that have a row already: the plan did not know of it."""
-        skip = "UPDATE sis_plan_row SET state = 'skipped' WHERE plan = ? AND kind = ? AND sis_id = ?"
-        await run_many(connection, skip, [(self.plan, self.kind, sis_id) for sis_id in sis_ids])
+    async def begun(self, connection: AsyncConnection) -> set[str]:
+        """Those whose creation elsewhere was begun before, and may be done."""
+        query = (
+            "SELECT c.sis_id FROM sis_candidate c WHERE c.integration_id = :integration AND c.kind = :kind AND c.why = 'begun' "
+            "AND c.sis_id > :after AND c.sis_id <= :last"
+        )
+        return set((await connection.execute(text(query), self.values)).scalars())
+
+    async def begin(self, connection: AsyncConnection) -> list[Write]:
+        """What is to be created elsewhere, and note that it is: who finds such a row after a crash knows whose it is."""
+        before = await self.begun(connection)
+        note = (
+            "INSERT INTO sis_candidate (integration_id, kind, sis_id, why) SELECT :integration, p.kind, p.sis_id, 'begun' "
+            f"FROM sis_plan_row p WHERE {self.planned} ON CONFLICT (integration_id, kind, sis_id) DO UPDATE SET why = 'begun'"
+        )
+        await connection.execute(text(note), self.values)
+        return [write._replace(again=write.sis_id in before) for write in await self.writes(connection)]
+
+    async def leave_out(self, connection: AsyncConnection, sis_ids: Collection[str], *, state: str = "skipped") -> None:
+        """Skip records that have a row already, of which the plan did not know; or note another reason to pass them over."""
+        skip = "UPDATE sis_plan_row SET state = ? WHERE plan = ? AND kind = ? AND sis_id = ?"
+        await run_many(connection, skip, [(state, self.plan, self.kind, sis_id) for sis_id in sorted(sis_ids)])
 
     async def remember_all(self, connection: AsyncConnection, local_id: str, rows: str) -> None:
         """Map all of them to rows in this database: `local_id` is an expression, `rows` what is joined to the plan's row `p`."""
         await connection.execute(
             text(
                 f"INSERT INTO {mappings[self.kind].name} ({', '.join(MAPPED)}) SELECT :integration, p.sis_id, {local_id}, "
-                f"COALESCE(json_extract(p.document, '$.status'), 'active'), p.school, p.document, NULL, p.due, :now "
+                f"COALESCE(json_extract(p.document, '$.status'), 'active'), p.school, p.document, NULL, p.due, :now, NULL "
                 f"FROM sis_plan_row p CROSS JOIN {rows} WHERE {self.planned} ORDER BY p.sis_id ON CONFLICT {REMEMBER}"
             ),
             self.values,
@@ -107,19 +130,22 @@ class Creations:
             (
                 self.integration_id, row.sis_id, outcomes[row.sis_id].local_id,
                 msgspec.json.decode(row.document).get("status", "active"), row.school, row.document,
-                read_back(outcomes[row.sis_id]), row.due, self.now,
+                read_back(outcomes[row.sis_id]), row.due, self.now, None,
             )
             for row in await connection.execute(query, self.values)
             if row.sis_id in outcomes
         ]  # fmt: skip
         await write_many(connection, mappings[self.kind].name, MAPPED, rows, conflict=REMEMBER)
 
-    async def close(self, connection: AsyncConnection) -> int:
-        """They are there: no candidates any more. Returns how many; what the target did not create is skipped for now."""
+    async def leave_out_lost(self, connection: AsyncConnection) -> None:
+        """Skip for now what the target did not create."""
         mapping = f"{mappings[self.kind].name} m ON m.integration_id = :integration AND m.sis_id = p.sis_id"
         unmapped = "(m.sis_id IS NULL OR m.changed_at <> :now)"
         lost = text(f"SELECT p.sis_id FROM sis_plan_row p LEFT JOIN {mapping} WHERE {self.planned} AND {unmapped}")
         await self.leave_out(connection, (await connection.execute(lost, self.values)).scalars().all())
+
+    async def close(self, connection: AsyncConnection) -> int:
+        """They are there: no candidates any more. Returns how many."""
         theirs = f"SELECT p.sis_id FROM sis_plan_row p WHERE {self.planned}"
         count = text(f"SELECT COUNT(*) FROM ({theirs})")
         number = int((await connection.execute(count, self.values)).scalar_one())

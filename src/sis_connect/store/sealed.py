@@ -44,6 +44,7 @@ class SealedColumn:
 CLIENT_SECRET = SealedColumn(integration.c.secret, integration.c.id, integration.c.id, "client secret")
 FORMER_SECRET = SealedColumn(integration.c.former_secret, integration.c.id, integration.c.id, "former client secret")
 PASSWORD = SealedColumn(integration.c.password, integration.c.id, integration.c.id, "password")
+WEBHOOK_SECRET = SealedColumn(integration.c.webhook_secret, integration.c.id, integration.c.id, "webhook secret")
 TOKEN = SealedColumn(oauth_token.c.sealed, oauth_token.c.integration_id, oauth_token.c.integration_id, SEALED_AS)
 PENDING = SealedColumn(
     pending_authorization.c.sealed,
@@ -51,7 +52,7 @@ PENDING = SealedColumn(
     pending_authorization.c.integration_id,
     "pending authorization",
 )
-COLUMNS = (CLIENT_SECRET, FORMER_SECRET, PASSWORD, TOKEN, PENDING)
+COLUMNS = (CLIENT_SECRET, FORMER_SECRET, PASSWORD, WEBHOOK_SECRET, TOKEN, PENDING)
 
 
 @dataclass(frozen=True, slots=True)

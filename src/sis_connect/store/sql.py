@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -60,6 +60,7 @@ def open_engine(url: str = DEFAULT_DATABASE) -> AsyncEngine:
         raise ConfigurationError(f"The database driver is not installed ({error}).") from error
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "invalidate", _end_transaction)
     return engine
 
 
@@ -81,6 +82,13 @@ def _begin(connection: Any) -> None:
         connection.exec_driver_sql(f"PRAGMA synchronous={level}")
         connection.info["synchronous"] = level
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _end_transaction(connection: Any, _record: object, _error: BaseException | None) -> None:
+    """End the transaction of a task that was cancelled. Its statement goes on in the driver's thread, and closing the connection
+    over it would leave the write lock behind until that statement is collected as garbage."""
+    with suppress(Exception):  # a connection that is broken has no transaction to end
+        connection.rollback()
 
 
 def explain(error: Exception) -> StorageError:
@@ -128,7 +136,10 @@ class Store:
         """
         async with self._one_writer:
             with storage_errors():
-                async with (self._durable if durable else self.engine).begin() as connection:
+                async with AsyncExitStack() as stack:
+                    transaction = (self._durable if durable else self.engine).begin()
+                    connection = await _begun(transaction)
+                    stack.push_async_exit(transaction)
                     yield connection
 
     @asynccontextmanager
@@ -137,6 +148,18 @@ class Store:
         with storage_errors():
             async with self._reading.connect() as connection:
                 yield connection
+
+
+async def _begun(transaction: AbstractAsyncContextManager[AsyncConnection]) -> AsyncConnection:
+    """Begin to the end even where we are cancelled: half begun, it would have the write lock and belong to nobody."""
+    beginning = asyncio.ensure_future(transaction.__aenter__())
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError as cancelled:
+        await asyncio.wait({beginning})
+        if beginning.exception() is None:
+            await transaction.__aexit__(type(cancelled), cancelled, None)
+        raise
 
 
 @asynccontextmanager

@@ -67,6 +67,10 @@ integration = Table(
     Column("password", LargeBinary),
     Column("former_secret_at", Text),
     Column("discovered", Text),
+    Column("webhook_secret", LargeBinary),
+    Column("school_year", Integer),
+    Column("integrity", Text),
+    Column("kept_elsewhere", Text),
 )
 
 #: `state` is `active`, `failing` (a renewal failed, the next one is tried at `next_try_at`), `broken` (only a person can help)
@@ -345,12 +349,14 @@ def _mapping(kind: Kind) -> Table:
         Column("base_local", Text),
         Column("due", Text),
         Column("changed_at", Text, nullable=False),
+        *(Column(name, Text) for name in ("spans", "base_at")),
         Index(f"ix_sis_{one}_mapping_due", "integration_id", "due", **_where("due IS NOT NULL")),
         sqlite_with_rowid=False,
     )
 
 
-#: SIS id ↔ local id, with what was last decided on. `base_local` is empty where it equals `base_sis`.
+#: SIS id ↔ local id, with what was last decided on. `base_local` is empty where it equals `base_sis`, `base_at` (when both sides
+#: last agreed) where it is `changed_at`. `spans`: school dates of when it was active here: `[[first, first not any more], …]`.
 mappings: Mapping[Kind, Table] = MappingProxyType({kind: _mapping(kind) for kind in KINDS})
 
 #: Fields of a record that are no columns of the roster: evidence, and what the table has by itself.
@@ -384,10 +390,11 @@ def _roster(kind: Kind) -> Table:
         *(_column(name) for name in roster_fields(kind)),
         Column("revision", Integer, nullable=False, server_default="1"),
         Column("edited_at", Text),
+        Column("edited_by", Text),
         UniqueConstraint("integration_id", "sis_id"),
         Index(f"ix_roster_{kind}_edited", "integration_id", **_where("edited_at IS NOT NULL")),
     )
 
 
-#: The built-in roster. `revision` counts our writes; `edited_at` is set by a trigger when somebody else changes a row.
+#: The built-in roster. `revision` counts our writes; `edited_at` is set by a trigger when somebody else (`edited_by`) edits it.
 rosters: Mapping[Kind, Table] = MappingProxyType({kind: _roster(kind) for kind in KINDS})

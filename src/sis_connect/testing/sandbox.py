@@ -6,7 +6,8 @@
 
 `running_sandbox` also works with a plain `with`. Control endpoints, all below `/_sandbox` (of the server, or of the base URL):
 `POST day`, `GET stats`, `POST fault`, `DELETE fault`, `GET truth?kind=K[&history=1][&fields=…]`, and `POST set` (settings while
-it runs), `GET leaks` (where a redirect or a link to another origin was followed with credentials).
+it runs), `POST change` (a record, where the sandbox can), `GET leaks` (where a redirect or a link to another origin was followed
+with credentials).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sis_connect.discovery import load
 from sis_connect.errors import ConfigurationError, MissingExtra
 from sis_connect.provider import ProviderInfo
-from sis_connect.settings import parse_rate_limit
+from sis_connect.setting_types import parse_rate_limit
 from sis_connect.testing.district import District
 from sis_connect.testing.faults import Fault
 
@@ -157,6 +158,10 @@ class RunningSandbox:
     def set(self, **settings: str) -> None:
         """Change settings of the vendor's sandbox."""
         self._thread.call(lambda: self._app.change_settings(settings))
+
+    def change(self, kind: str, sis_id: str, **fields: str) -> None:
+        """Change a record, as somebody in the office would. Names of fields are canonical."""
+        self._thread.call(lambda: self._app.change(kind, sis_id, fields))
 
     def truth(self, kind: str, *, history: bool = False, fields: Collection[str] | None = ()) -> list[dict[str, Any]]:
         """What a perfect client would have, with the on-request fields that are named (None: all)."""

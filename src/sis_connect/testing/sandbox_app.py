@@ -94,6 +94,10 @@ class Sandbox(ABC):
     def moved(self) -> None:
         """The day or a setting has changed: forget what was made for the one before."""
 
+    def change(self, kind: Kind, sis_id: str, fields: Mapping[str, str]) -> None:
+        """Change a record, as somebody in the office would; `moved` is called afterwards. Names of fields are canonical."""
+        raise ConfigurationError("This sandbox changes no record on demand.", remedy="Move the day.")
+
     @property
     def clock(self) -> datetime:
         """The time in the `Date` header of answers."""
@@ -231,6 +235,7 @@ class SandboxApp:
             ("DELETE", "fault"): self._delete_fault,
             ("GET", "truth"): self._get_truth,
             ("POST", "set"): self._post_set,
+            ("POST", "change"): self._post_change,
             ("GET", "leaks"): self._get_leaks,
         }
         action = actions.get((request.method, name))
@@ -262,6 +267,11 @@ class SandboxApp:
         self.change_settings({str(key): str(value) for key, value in (await request.json()).items()})
         return JSONResponse(self.sandbox.settings)
 
+    async def _post_change(self, request: Request) -> Response:
+        asked = await request.json()
+        self.change(str(asked["kind"]), str(asked["sis_id"]), asked["fields"])
+        return JSONResponse({"changed": 1})
+
     async def _get_leaks(self, request: Request) -> Response:
         return JSONResponse(self.leaks)
 
@@ -288,14 +298,24 @@ class SandboxApp:
             self.sandbox.set(key, value)
         self.sandbox.moved()
 
+    def change(self, kind: str, sis_id: str, fields: Mapping[str, object]) -> None:
+        """Change a record on the day that it is."""
+        self.sandbox.change(_kind(kind), sis_id, {str(name): str(value) for name, value in fields.items()})
+        self.sandbox.moved()
+
     def truth(self, kind: str, *, history: bool = False, fields: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
         """What a perfect client would have, as plain JSON. `fields`: of the on-request fields only these; None: all of them."""
-        chosen = next((known for known in KINDS if known == kind), None)
-        if chosen is None:
-            raise ConfigurationError(f"There is no kind {kind!r}.", remedy=f"Known: {', '.join(KINDS)}.")
+        chosen = _kind(kind)
         hidden = set() if fields is None else {*on_request(chosen), *self.sandbox.optional_fields} - set(fields)
         for key, record in self.sandbox.truth(chosen, history=history):
             yield {"key": key, **record.model_dump(mode="json", exclude_unset=True, exclude=hidden)}
+
+
+def _kind(name: str) -> Kind:
+    found = next((known for known in KINDS if known == name), None)
+    if found is None:
+        raise ConfigurationError(f"There is no kind {name!r}.", remedy=f"Known: {', '.join(KINDS)}.")
+    return found
 
 
 def other_origin(scope: Scope) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from sis_connect.errors import ConfigurationError, UnexpectedResponse
-from sis_connect.settings import check_url
+from sis_connect.setting_types import check_url
 
 _STANDARD_PORTS = {"http": 80, "https": 443}
 

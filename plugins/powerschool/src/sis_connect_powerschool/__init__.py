@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sis_connect.capabilities import Capabilities, KindCapabilities
 from sis_connect.hookspecs import hookimpl
 from sis_connect.provider import CONTRACT, GrantInfo, ProviderInfo
 
-_BY_STATUS = KindCapabilities(offered=True, leaving="status", total_count=True)
+_BY_STATUS = KindCapabilities(offered=True, leaving="status", total_count=True, webhooks=True)
 _BY_ABSENCE = KindCapabilities(offered=True, leaving="absence", total_count=True)
+_TOLD = replace(_BY_ABSENCE, webhooks=True)
 
 INFO = ProviderInfo(
     name="powerschool",
@@ -20,14 +22,15 @@ INFO = ProviderInfo(
         {
             "schools": _BY_ABSENCE,
             "terms": _BY_ABSENCE,
-            "courses": _BY_ABSENCE,
-            "sections": _BY_ABSENCE,
-            "enrollments": _BY_ABSENCE,
+            "courses": _TOLD,
+            "sections": _TOLD,
+            "enrollments": _TOLD,
             "staff": KindCapabilities(
                 offered=True,
                 leaving="absence",
                 omission_means_blank=True,
                 total_count=True,
+                webhooks=True,
                 reference_ids=("school_staff",),
             ),
             "students": KindCapabilities(
@@ -36,6 +39,7 @@ INFO = ProviderInfo(
                 omission_means_blank=True,
                 total_count=True,
                 single_read=True,
+                webhooks=True,
                 strong_ids=("state_id", "student_number"),
             ),
             "school_enrollments": _BY_STATUS,
@@ -55,6 +59,7 @@ INFO = ProviderInfo(
     },
     token_path="/oauth/access_token",  # noqa: S106 - a path, no secret
     base_path=False,
+    hints="sis_connect_powerschool.events:hints",
     read_error="sis_connect_powerschool.errors:read_error",
     refine="sis_connect_powerschool.settings:refine",
     sandbox="sis_connect_powerschool.sandbox:create",

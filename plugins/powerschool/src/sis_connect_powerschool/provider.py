@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
@@ -20,7 +20,7 @@ from sis_connect.errors import AuthenticationError, ConfigurationError, SISError
 from sis_connect.provider import Finding, Page, Scope, Since, Stream
 from sis_connect.rest_provider import Asked, Endpoint, RestProvider
 from sis_connect.transport.paging import SinglePage
-from sis_connect_powerschool import bulk, findings, mapping, students
+from sis_connect_powerschool import bulk, events, findings, mapping, students
 from sis_connect_powerschool.errors import GRANT_COLUMNS
 from sis_connect_powerschool.settings import PowerSchoolSettings
 
@@ -157,6 +157,7 @@ ENDPOINTS: tuple[Endpoint[Any], ...] = (
         rows="student",
         only="students",
         paging=SinglePage(),
+        page_size=None,
         count=None,
         total_at=None,
     ),
@@ -228,6 +229,14 @@ class PowerSchoolProvider(RestProvider):
         except SISError:
             reader = self  # whatever is wrong is found again, at its step
         return await RestProvider.check(reader)
+
+    async def subscribe(self, callback_url: str, *, ours: Callable[[str], bool], replace: bool = False) -> None:
+        """Have PowerSchool send word of changes to an address."""
+        await events.subscribe(self.transport, callback_url, ours=ours, replace=replace)
+
+    async def unsubscribe(self, *, ours: Callable[[str], bool], replace: bool = False) -> bool:
+        """Have it send no more."""
+        return await events.unsubscribe(self.transport, ours=ours, replace=replace)
 
     async def _chosen(self, scope: Scope) -> PowerSchoolProvider:
         """This provider, on the road that it takes through so much of a district."""

@@ -6,7 +6,8 @@ It knows nothing of this plugin's provider and mapping: both follow the notes on
 the list of schools, or `listed`), `token_life` (seconds), `invalid` (share of students without a family name, such as 0.5),
 `former_students` and `past_years` (a longer past: so many more who have left, and stays in so many years before this one),
 `returned_no_shows` (so many who never came, it was said first, and came on the same day); and
-those of `sandbox_sign_in`, for tokens that a person brings; and those of `sandbox_queries`, for a package that is installed.
+those of `sandbox_sign_in`, for tokens that a person brings; those of `sandbox_queries`, for a package that is installed; and
+those of `sandbox_events`, for event subscriptions.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
 from sis_connect.testing.district import District
 from sis_connect.testing.sandbox_app import Sandbox
-from sis_connect_powerschool import sandbox_past, sandbox_queries, sandbox_sign_in, sandbox_truth
+from sis_connect_powerschool import sandbox_events, sandbox_past, sandbox_queries, sandbox_sign_in, sandbox_truth
 from sis_connect_powerschool.sandbox_query import QueryError, parse
 from sis_connect_powerschool.sandbox_resources import RESOURCES, Resource, Resources
 from sis_connect_powerschool.sandbox_wire import Tree, list_json, to_json, to_xml
@@ -43,9 +44,11 @@ _CHOICES = {
     "over_page_size": ("clamp", "reject"),
     "unknown_field": ("reject", "ignore"),
     "graduated_school": ("hidden", "listed"),
+    **sandbox_events.CHOICES,
     **sandbox_queries.CHOICES,
     **sandbox_sign_in.CHOICES,
 }
+_NAMES = {"given_name": "given", "middle_name": "middle", "family_name": "family"}
 
 
 class Refused(Exception):  # noqa: N818 - the server's answer, not our error
@@ -70,6 +73,7 @@ class PowerSchoolSandbox(Sandbox):
         "former_students": "0",
         "past_years": "0",
         "returned_no_shows": "0",
+        **sandbox_events.SETTINGS,
         **sandbox_queries.SETTINGS,
         **sandbox_sign_in.SETTINGS,
     }
@@ -89,6 +93,7 @@ class PowerSchoolSandbox(Sandbox):
         self._sign_in = sandbox_sign_in.SignIn(self.settings, self.client_id, self.client_secret)
         self._resources = Resources(district)
         self._queries = sandbox_queries.Queries(self._resources, self.settings)
+        self.events = sandbox_events.Events(district, self.settings)
         self.moved()
 
     def set(self, key: str, value: str) -> None:
@@ -112,6 +117,14 @@ class PowerSchoolSandbox(Sandbox):
         self._resources.refresh(
             list_graduated=self.settings["graduated_school"] == "listed", invalid_share=float(self.settings["invalid"])
         )
+        self.events.moved()
+
+    def change(self, kind: Kind, sis_id: str, fields: Mapping[str, str]) -> None:
+        """Change the names of a student."""
+        found = self._resources.find(["student", sis_id]) if kind == "students" else None
+        if found is None or isinstance(found, tuple):
+            raise ConfigurationError(f"There is none of {kind} with this id.", remedy="Students can be changed, by their DCID.")
+        self.district.change_student(found.serial, **{_NAMES[name]: value for name, value in fields.items()})
 
     @property
     def app(self) -> ASGIApp:
@@ -223,6 +236,8 @@ class PowerSchoolSandbox(Sandbox):
         missing = self._missing_access(request, parts[2:])
         if missing:
             raise Refused(401, f"Plugin is missing required accessLevelV1Api {missing} permission")
+        if path == sandbox_events.PATH:
+            return self.events.answer(request, body)
         return self._resource(request, parts[2:], path, query)
 
     def _missing_access(self, request: Request, parts: list[str]) -> str | None:

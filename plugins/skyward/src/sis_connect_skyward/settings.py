@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from sis_connect.settings import Names
+from sis_connect.setting_types import Names
 
 Product = Literal["sms", "qmlativ", "oneroster"]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]\w*(\.[A-Za-z]\w*)*$")]

@@ -2,8 +2,8 @@
 
 from alembic import context
 
+from sis_connect.store.decision_tables import metadata
 from sis_connect.store.migrations import VERSION_TABLE
-from sis_connect.store.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
