@@ -183,7 +183,9 @@ async def test_p7_neither_a_secret_nor_a_pupil_is_in_any_log(
                 break
             await asyncio.sleep(0.01)
     access = logging.getLogger("uvicorn.access")
-    monkeypatch.setattr(access, "propagate", True)  # a server that ran before may have told it otherwise
+    for name, value in {"propagate": True, "disabled": False}.items():  # a server that ran before may have told it otherwise
+        monkeypatch.setattr(access, name, value)
+    caplog.set_level(logging.DEBUG, logger=access.name)
     access.warning('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "POST", f"/sis{HOOK}?a=b", "1.1", 200)
     assert "/hooks/lincoln/[redacted]" in caplog.text
     for word in (SECRET, "Grace", "Hopper"):
