@@ -62,9 +62,10 @@ async def test_a_change_in_the_office_is_in_the_roster_by_one_request(
 async def test_a_student_is_found_by_another_number_too(synced: Office, sandbox: RunningSandbox) -> None:
     number = sandbox.truth("students")[0]["ids"]["student_number"]
     async with synced.open() as service:
-        await service.hint("lincoln", [Hint("students", "student_number", number)])
-        (report,) = await service.drain_hints("lincoln")
-        assert (report.status, report.records["students"]) == ("succeeded", 1)
+        for _ in range(2):  # the first may find that its token was taken back, by whoever used this sandbox before
+            await service.hint("lincoln", [Hint("students", "student_number", number)])
+            (report,) = await service.drain_hints("lincoln")
+        assert (report.requests, report.records["students"]) == (1, 1)
         (latest,) = await service.operations("lincoln", limit=1)
         assert latest.type == "hint"
         assert [one.last_status for one in await service.integrations()] == ["succeeded"]
