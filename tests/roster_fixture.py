@@ -16,6 +16,8 @@ from sqlalchemy import text
 from manual_clock import ManualClock
 from sis_connect.capabilities import KINDS, Capabilities, Kind, KindCapabilities
 from sis_connect.errors import NetworkError
+from sis_connect.guards import Guard
+from sis_connect.hosting import faults
 from sis_connect.provider import CONTRACT, DONE, Finding, InvalidRow, Page, ProviderInfo, Reading, Scope, Since, Stream
 from sis_connect.records import RECORDS, Record, Ref, part
 from sis_connect.roster.conflict import STRATEGIES, Decider
@@ -45,7 +47,10 @@ CAPABILITIES: Mapping[Kind, KindCapabilities] = {
 
 
 class Killed(BaseException):
-    """The process dies."""
+    """The process dies: like Ctrl-C nobody's fault, so it is not taken for one of the provider that it happens in."""
+
+
+faults.ENDINGS = (*faults.ENDINGS, Killed)
 
 
 class DeskClock(ManualClock):
@@ -254,6 +259,7 @@ class Desk:
     settings: Row = field(default_factory=dict)
     target: RosterTarget = field(default_factory=lambda: BuiltInTarget(1))
     strategies: Mapping[str, Decider] = field(default_factory=lambda: STRATEGIES)
+    guards: Mapping[str, Guard] = field(default_factory=dict)
 
     def synchroniser(self) -> Synchroniser:
         return Synchroniser(
@@ -268,6 +274,7 @@ class Desk:
             traffic=Traffic(),
             provider=self.sis,
             strategies=self.strategies,
+            guards=self.guards,
         )
 
     async def sync(self, **request: Any) -> SyncReport:

@@ -102,13 +102,21 @@ class Year:
         return lines
 
     async def wrong_stints(self) -> list[str]:
-        """Where the stays differ from all stays of the district so far, of the students whom the roster knows."""
+        """Where the stays differ from all stays of the district so far, of the students whom the roster knows.
+
+        Nothing is deleted (promise P6): a stay that was announced and taken back before it began is kept, without a day.
+        """
+        ended = dict(self.office.query("SELECT sis_id, json_extract(spans, '$[#-1][1]') FROM sis_school_enrollment_mapping"))
         students = await self.office.roster("students")
         history = self.office.sandbox.truth("school_enrollments", history=True)
         stays = await self.office.roster("school_enrollments")
         names = ("student", "school", "entry_date", "exit_date", "grade")
         right = {row["sis_id"]: [row.get(name) for name in names] for row in history if row["student"] in students}
-        here = {sis_id: [row.get(name) for name in names] for sis_id, row in stays.items()}
+        taken_back = {
+            sis_id for sis_id, row in stays.items()
+            if row["status_reason"] == "no_longer_stated" and ended[sis_id] <= row["entry_date"] and sis_id not in right
+        }  # fmt: skip
+        here = {sis_id: [row.get(name) for name in names] for sis_id, row in stays.items() if sis_id not in taken_back}
         return [f"{sis_id}: {here.get(sis_id)}, not {right.get(sis_id)}" for sis_id in sorted(here.keys() | right.keys())
                 if here.get(sis_id) != right.get(sis_id)]  # fmt: skip
 

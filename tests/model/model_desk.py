@@ -146,6 +146,7 @@ class ModelDesk:
     async def killed(self, pages: int | None, writes: int | None, minutes: float) -> None:
         """A sync that dies on the way, and the next one."""
         self.life.render()
+        ((last,),) = await self.desk.ask("SELECT MAX(number) FROM sis_plan")
         self.story.append(f"killed after {pages} pages or {writes} writes, {minutes} minutes ago")
         self.desk.sis.killed_after, self.desk.sis.seconds_per_page = pages, 3.0
         try:
@@ -153,12 +154,25 @@ class ModelDesk:
                 await self.desk.sync()
         except Killed:
             self.story.append("it died")
+            if written := await self._written_since(last):
+                # Its guards have seen its plan. Those of the next run count what it wrote, as after any other run.
+                reads = list(self._reads(Faults(), ORDER, Scope()))
+                self.office.sync(reads, self.desk.clock.now(), self.desk.today, written=written)
         else:
             self.office.sync(list(self._reads(Faults(), ORDER, Scope())), self.desk.clock.now(), self.desk.today)
         self.desk.sis.killed_after, self.desk.sis.seconds_per_page = None, 0.0
         self.desk.clock.advance(minutes * 60)
         await self.sync()
         self.operation = ""  # what it did is spread over two operations
+
+    async def _written_since(self, plan: int) -> set[Key]:
+        """How far a run came is not written anywhere: the engine tells. What it has written is no candidate any more."""
+        query = (
+            "SELECT r.kind, r.sis_id FROM sis_plan p JOIN sis_plan_row r ON r.plan = p.number LEFT JOIN sis_candidate c "
+            "ON c.kind = r.kind AND c.sis_id = r.sis_id WHERE p.number > :last AND p.position IS NOT NULL "
+            "AND r.state = 'planned' AND c.sis_id IS NULL"
+        )
+        return {(kind, sis_id) for kind, sis_id in await self.desk.ask(query, last=plan)}
 
     def _reads(self, faults: Faults, kinds: Collection[Kind], scope: Scope) -> Iterator[Read]:
         """Set the lists as the SIS is to tell them, and say what a reader sees of them."""

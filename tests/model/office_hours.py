@@ -68,9 +68,9 @@ class OfficeHours:
 
     def sync(
         self, reads: Collection[Read], now: datetime, today: date, *, kinds: tuple[Kind, ...] = ORDER,
-        schools: Collection[str] | None = None, students: Collection[str] | None = None,
+        schools: Collection[str] | None = None, students: Collection[str] | None = None, written: Collection[Key] | None = None,
     ) -> Run:  # fmt: skip
-        """Everything that a sync does, in order."""
+        """Everything that a sync does, in order. One that died on the way has done all but write what was not `written`."""
         self.reference.today = today
         for read in reads:
             self.reference.read(read.name, read.rows, now, complete=read.complete, alone=read.alone)
@@ -92,9 +92,11 @@ class OfficeHours:
         run.judged = frozenset() if narrow else frozenset(seen)
         self._guard(reads, schools)
         for key, change in sorted(run.plan.items(), key=lambda it: ORDER.index(it[0][0])):
+            source = self.reference.seen(*key, today)
+            change.said = source.said if source else ""
             self.proposed[key] = change, self.reference.witness(key)
             self.waiting.add(key)
-            if key not in run.held:
+            if key not in run.held and (written is None or key in written):
                 self.waiting.discard(key)
                 run.before[key] = {name: self.reference.local.get(key, {}).get(name) for name in change.writes}
                 self.reference.write(key, change)
@@ -260,13 +262,13 @@ class OfficeHours:
         for kind in ORDER:
             for key, change in self.run.plan.items():
                 among = self.run.held | self.run.carried.keys()
-                if key[0] == kind and key not in self.run.held and self._held_owner(key, change, among):
+                known = self.run.carried | self.run.plan
+                if key[0] == kind and key not in self.run.held and self._held_owner(key, change, among, known):
                     self.run.held.add(key)
 
-    def _held_owner(self, key: Key, change: Change, among: Collection[Key]) -> Key | None:
+    def _held_owner(self, key: Key, change: Change, among: Collection[Key], known: Mapping[Key, Change]) -> Key | None:
         for name in NEEDS.get(key[0], ()):
             owner = owner_of(key[0], name, change.sis), str(change.sis.get(name))
-            known = self.run.carried | self.run.plan
             theirs = known[owner].action if owner in known else ""
             depends = {"create": ("create", "update", "reenroll"), "withdraw": ("withdraw", "unchanged")}.get(theirs, ())
             if owner in among and change.action in depends:
@@ -287,23 +289,35 @@ class OfficeHours:
         return not ending.isdisjoint(owners)
 
     def approve(self, hold: HoldKey, keys: Collection[Key]) -> None:
-        """Apply at once what was held, as far as it is still as planned."""
+        """Apply at once what was held, as far as it is still as planned, and nobody has pinned it since."""
         self._decided(hold)
         for key in sorted(keys, key=lambda it: ORDER.index(it[0])):
             change, witness = self.proposed[key]
-            if witness == self.reference.witness(key):
+            pinned = (change.action == "withdraw" and self.reference.pinned(key)) or any(
+                self.reference.pinned(key, name) for name in change.writes
+            )
+            if key in self.waiting and witness == self.reference.witness(key) and not (pinned or self._goes_on(change, keys)):
                 self.reference.write(key, change)
                 self.waiting.discard(key)
+
+    def _goes_on(self, change: Change, keys: Collection[Key]) -> bool:
+        """Whether something ends only because of a school or section that has not ended after all."""
+        name = str(change.sis.get("status_reason")).removesuffix("_withdrawn")
+        if change.action != "withdraw" or name not in CARRIERS:
+            return False
+        carrier = CARRIERS[name], str(change.sis.get(name))
+        return carrier not in keys and self.reference.known[carrier].status != "inactive"
 
     def reject(self, hold: HoldKey, keys: Collection[Key]) -> None:
         """Refuse what was held, until the SIS says something else; what depends on it, for as long as it is refused."""
         self._decided(hold)
         for key in keys:
-            seen = self.reference.seen(*key, date.min)
-            self.refused[key] = (seen.said if seen else "", None)
+            self.refused[key] = self.proposed[key][0].said, None
+        theirs = {key: change for key, (change, _) in self.proposed.items() if key in self.refused}
         for key, (said, owner) in list(self.refused.items()):
-            if owner is None and key in self.run.plan:
-                self.refused[key] = said, self._held_owner(key, self.run.plan[key], self.refused)
+            with_it = key in keys and key[0] != hold[1]
+            if owner is None and (with_it or theirs[key].action not in ("withdraw", "unchanged")):
+                self.refused[key] = said, self._held_owner(key, theirs[key], self.refused, theirs)
 
     def undo(self) -> bool:
         """Take back what the last run wrote, where nobody has changed it since. False where a guard would object."""

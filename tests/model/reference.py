@@ -198,11 +198,21 @@ class Reference:
                 elif strategy != "local_wins":
                     change.asked[name] = s, here
                     open_still.add(name)
-        if "status" not in change.writes and sis.get("status") != mine.get("status"):
-            change.writes.pop("status_reason", None)  # a reason belongs to its status
+        self._let_reason_follow(key, change, sis, known, mine)
         change.sis = {name: value for name, value in change.sis.items() if name not in open_still}
         change.sis |= {name: known.sis[name] for name in open_still if name in known.sis}
         return self._moved(known, self.named(change, mine, ended=ended))
+
+    def _let_reason_follow(self, key: Key, change: Change, sis: Values, known: Known, mine: Values) -> None:
+        """A reason belongs to its status: what we wrote with the former one goes with it."""
+        if "status" not in change.writes:
+            if sis.get("status") != mine.get("status"):
+                change.writes.pop("status_reason", None)
+            return
+        here = mine.get("status_reason")
+        ours = here == known.local.get("status_reason") and not self.pinned(key, "status_reason")
+        if ours and "status_reason" in sis and self.rules.of(key[0], "status_reason")[1] != "local":
+            change.writes |= {"status_reason": sis["status_reason"]} if sis["status_reason"] != here else {}
 
     def named(self, change: Change, mine: Values, *, ended: bool = False) -> Change:
         """What a change is called, and what guards look at."""

@@ -83,7 +83,8 @@ class Seen:
 class Change:
     """What is to become of one record. `asked` are fields that only a person can decide about, with both values.
 
-    `settled` are those about which there is no question now. An `idle` change has nothing to remember.
+    `settled` are those about which there is no question now. An `idle` change has nothing to remember. `said` is what the SIS
+    said when it was proposed.
     """
 
     action: str
@@ -94,6 +95,7 @@ class Change:
     flags: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
     idle: bool = False
+    said: str = ""
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sis_connect.roster.cases import Case, Mapping, Part, case_of
+from sis_connect.roster.documents import Unasked
 from sis_connect.roster.merge import UNSTATED
 
 TODAY = date(2026, 11, 23)
@@ -100,7 +101,7 @@ def test_of_two_years_the_later_one_has_the_word_whichever_comes_first() -> None
 def test_p7_what_nobody_asks_for_takes_no_part_wherever_it_still_stands() -> None:
     mapping = Mapping("1", "active", "A", json.dumps({**NAMES, "gender": "X"}), None, None, SINCE)
     for rows in ([WHOLE, BORN], []):
-        it = case_of("students", "s1", "changed", list(rows), mapping, TODAY, frozenset({"birth_date", "gender"}))
+        it = case_of("students", "s1", "changed", list(rows), mapping, TODAY, Unasked(frozenset({"birth_date", "gender"})))
         assert it.source is not None
         assert it.mapped is not None
         assert not {"birth_date", "gender"} & {*it.source.document, *it.mapped.base_sis, *it.mapped.base_local}

@@ -29,7 +29,7 @@ def counted(kind: Kind, school: str, *flags: str, times: int = 1) -> Counts:
     return counts
 
 
-def guards(counts: Counts, of: int, **more: Any) -> list[tuple[Guard, Kind, str, int]]:
+def guards(counts: Counts, of: int, **more: Any) -> list[tuple[str, Kind, str, int]]:
     trips = evaluate(counts, population(of), **more)
     assert all(trip.of == of for trip in trips if trip.guard not in ("change_of_id", "empty", "quarantine"))
     return [(trip.guard, trip.kind, trip.scope, trip.count) for trip in trips]

@@ -19,6 +19,7 @@ from sis_connect.capabilities import KINDS, Kind
 from sis_connect.clock import Clock
 from sis_connect.records import on_request
 from sis_connect.roster import presence
+from sis_connect.roster.carriers import lost_their_ground
 from sis_connect.roster.cases import Case, decode, encode, load
 from sis_connect.roster.conflict import Said
 from sis_connect.roster.documents import Values, flatten, nest
@@ -121,13 +122,8 @@ class Applier:
 
     @property
     def _entry(self) -> Entry:
-        return Entry(
-            integration_id=self.integration_id,
-            operation_id=self.operation_id,
-            plan=self.plan,
-            at=self.clock.now().isoformat(),
-            school_date=self.today.isoformat(),
-        )
+        at, today = self.clock.now().isoformat(), self.today.isoformat()
+        return Entry(integration_id=self.integration_id, operation_id=self.operation_id, plan=self.plan, at=at, school_date=today)
 
     async def _reached(self) -> tuple[int, str]:
         """How far an interrupted run came with this plan."""
@@ -145,7 +141,7 @@ class Applier:
 
     async def _change(self, step: int, kind: Kind, actions: tuple[Action, ...], hold: str | None, *, after: str) -> None:
         which = ", ".join(f"'{action}'" for action in actions)
-        held = "state = 'held' AND hold_id = :hold" if hold else "state = 'planned'"
+        held = "state IN ('held', 'skipped') AND hold_id = :hold" if hold else "state = 'planned'"
         query = (
             f"SELECT {', '.join(Planned._fields)} FROM sis_plan_row "
             f"WHERE plan = :p AND kind = :k AND sis_id > :a AND action IN ({which}) AND {held} ORDER BY sis_id LIMIT :n"
@@ -196,6 +192,8 @@ class Applier:
             for local_id, known in (await self.target.load_unclaimed(connection, kind, list(adopted))).items():
                 cases[adopted[local_id]].take(known)
         moved = {row.sis_id for row in rows if _moved_on(row, cases[row.sis_id])}
+        if "hold" in values:
+            moved |= await lost_their_ground(connection, self.integration_id, self.plan, kind, list(cases))
         pins = await load_pins(connection, self.integration_id, kind, self.today)  # somebody may have pinned it since
         return Looked(rows, cases, moved | {row.sis_id for row in rows if pins and _pinned(row, pins)})
 
@@ -334,12 +332,12 @@ class Applier:
         theirs = flatten(case.source.document) if case.source is not None and row.document else {}
         # What is blank on both sides is agreed on, too.
         agreed = {name: value for name, value in theirs.items() if case.row is not None and mine.get(name) == value}
-        local = nest({**base, **agreed, **changes})
+        local = {**base, **agreed, **changes}
         if row.document is None:
-            return local
+            return nest(local)
         # What is remembered is what was asked for, not what may still be staged (promise P7).
-        forgotten = on_request(kind) - decode(row.document).keys()
-        return {name: value for name, value in local.items() if name not in forgotten}
+        told, on_demand = flatten(decode(row.document)), on_request(kind)
+        return nest({name: value for name, value in local.items() if name in told or name.partition(".")[0] not in on_demand})
 
     async def _close(
         self, connection: AsyncConnection, kind: Kind, looked: Looked, refused: Mapping[str, str], *, held: bool

@@ -49,6 +49,13 @@ async def _any_ended(connection: AsyncConnection, integration_id: int, plan: int
     return bool((await connection.execute(query, {"i": integration_id, "p": plan, "k": carrier})).scalar())
 
 
+async def ends_carriers(connection: AsyncConnection, plan: int) -> bool:
+    """Whether this plan ends a carrier. That may be held, so what hangs from it is not settled yet."""
+    kinds = ", ".join(f"'{carrier}'" for carrier in CARRIERS)
+    query = f"SELECT EXISTS (SELECT 1 FROM sis_plan_row WHERE plan = ? AND kind IN ({kinds}) AND action = 'withdraw')"
+    return bool((await connection.exec_driver_sql(query, (plan,))).scalar())
+
+
 async def cascade(connection: AsyncConnection, integration_id: int, plan: int, carrier: Kind) -> None:
     """Make candidates of what hangs from a school or section that this plan withdraws, or brings back."""
     for action, status in (("withdraw", "<> 'inactive'"), ("reenroll", "= 'inactive'")):
@@ -162,6 +169,28 @@ async def _gone(connection: AsyncConnection, integration_id: int, plan: int, kin
     )
     values = (encode(sorted(sis_ids)).decode(), integration_id, plan, kind)
     return {row.sis_id: row.why for row in await connection.exec_driver_sql(query, values)}
+
+
+async def lost_their_ground(
+    connection: AsyncConnection, integration_id: int, plan: int, kind: Kind, sis_ids: Sequence[str]
+) -> set[str]:
+    """Held changes that a later run has settled otherwise, and ends that went with a carrier which goes on after all."""
+    lost = ["r.state = 'skipped'"]
+    for carrier in CARRIERS:
+        for name in [name for owner, name in dependents(carrier) if owner == kind]:
+            theirs = f"json_extract(r.document, '$.{name}')"
+            lost.append(
+                f"r.action = 'withdraw' AND r.reason = '{carrier.removesuffix('s')}_withdrawn' AND NOT EXISTS (SELECT 1 FROM "
+                f"{mappings[carrier].name} m WHERE m.integration_id = :i AND m.sis_id = {theirs} AND m.status = 'inactive') "
+                f"AND NOT EXISTS (SELECT 1 FROM sis_plan_row o WHERE o.plan = :p AND o.kind = '{carrier}' AND o.state = 'held' "
+                f"AND o.action = 'withdraw' AND o.sis_id = {theirs})"
+            )
+    query = (
+        "SELECT r.sis_id FROM json_each(:ids) j CROSS JOIN sis_plan_row r ON r.plan = :p AND r.kind = :k AND r.sis_id = j.value "
+        f"WHERE ({') OR ('.join(lost)})"
+    )
+    values = {"i": integration_id, "p": plan, "k": kind, "ids": _listed(sis_ids)}
+    return set((await connection.execute(text(query), values)).scalars())
 
 
 def with_carrier_ended(case: Case, why: str) -> Case:

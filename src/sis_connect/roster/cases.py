@@ -17,7 +17,7 @@ import xxhash
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import Kind
-from sis_connect.roster.documents import Values, at_date, combine
+from sis_connect.roster.documents import Unasked, Values, at_date, combine
 from sis_connect.roster.merge import UNSTATED, Local, Mapped, Source
 from sis_connect.roster.years import year_of
 from sis_connect.store.sql import fetch
@@ -112,7 +112,7 @@ def _digest(content: str) -> str:
 #: Why a record is looked at whose creation in a target elsewhere was begun.
 BEGUN = "begun"
 _BY_ID = itemgetter(0)
-_NOTHING: frozenset[str] = frozenset()
+_NOTHING = Unasked()
 _YEARLY = (
     "SELECT s.id, s.context FROM json_each(?) j CROSS JOIN sis_stream s ON s.id = j.value WHERE s.context LIKE '%school_year=%'"
 )
@@ -129,7 +129,7 @@ async def load_candidates(
     *,
     after: str,
     limit: int,
-    unasked: Set[str] = _NOTHING,
+    unasked: Unasked = _NOTHING,
 ) -> list[Case]:
     """The next candidates of a kind, in order of their ids, without the fields that are `unasked`."""
     values = (integration_id, kind, after, limit)
@@ -144,7 +144,7 @@ async def load(
     sis_ids: Sequence[str],
     today: date,
     *,
-    unasked: Set[str] = _NOTHING,
+    unasked: Unasked = _NOTHING,
 ) -> dict[str, Case]:
     """These records, by id, without the fields that are `unasked`."""
     ids = encode(list(sis_ids)).decode()
@@ -159,7 +159,7 @@ async def _load(
     today: date,
     wanted: str,
     values: tuple[object, ...],
-    unasked: Set[str] = _NOTHING,
+    unasked: Unasked = _NOTHING,
 ) -> list[Case]:
     # CROSS JOIN keeps the database from reordering: the few records wanted come first.
     query = (
@@ -199,12 +199,13 @@ def case_of(
     rows: list[Part],
     mapping: Mapping | None,
     today: date,
-    unasked: Set[str] = _NOTHING,
+    unasked: Unasked = _NOTHING,
 ) -> Case:
     """One record as it is staged and mapped, without the target's row and without what is `unasked`. Pure."""
     parts = _that_count(rows)
     source, due = _source(kind, parts, mapping, today, why == "remapped", unasked)
-    witness = _digest("|".join([f"{part.document}{'-' if part.missing_pulls else '+'}" for part in parts]))
+    told = dict.fromkeys(f"{part.document}{'-' if part.missing_pulls else '+'}" for part in parts)  # by several lists, perhaps
+    witness = _digest("|".join(told))
     streams = tuple([part.stream_id for part in parts if part.whole])
     case = Case(sis_id, why, source, witness, due, streams)
     if mapping is not None:
@@ -232,7 +233,7 @@ def _has_left(part: Part) -> bool:
 
 
 def _source(
-    kind: Kind, parts: list[Part], mapping: Mapping | None, today: date, remapped: bool, unasked: Set[str]
+    kind: Kind, parts: list[Part], mapping: Mapping | None, today: date, remapped: bool, unasked: Unasked
 ) -> tuple[Source | None, str | None]:
     if present := [part for part in parts if not part.missing_pulls]:
         document, due = at_date(kind, _combined(present, unasked), today)
@@ -247,7 +248,7 @@ def _source(
     return None, None
 
 
-def _combined(parts: Sequence[Part], unasked: Set[str]) -> Values:
+def _combined(parts: Sequence[Part], unasked: Unasked) -> Values:
     whole = [part for part in parts if part.whole]
     rows, others = (whole, [part for part in parts if not part.whole]) if whole else (parts, [])
     return combine(
@@ -258,12 +259,9 @@ def _combined(parts: Sequence[Part], unasked: Set[str]) -> Values:
     )
 
 
-def _asked(document: str, unasked: Set[str]) -> dict[str, Any]:
+def _asked(document: str, unasked: Unasked) -> dict[str, Any]:
     """A document without what nobody asks for any more: it may stand there from earlier (promise P7)."""
-    values: dict[str, Any] = decode(document)
-    if unasked.isdisjoint(values):
-        return values
-    return {name: value for name, value in values.items() if name not in unasked}
+    return unasked.left_out_of(decode(document))
 
 
 def _told_at(parts: Sequence[Part]) -> datetime | None:
@@ -272,7 +270,7 @@ def _told_at(parts: Sequence[Part]) -> datetime | None:
     return datetime.fromisoformat(max(filter(None, times))) if all(times) else None
 
 
-def _mapped(mapping: Mapping, unasked: Set[str]) -> Mapped:
+def _mapped(mapping: Mapping, unasked: Unasked) -> Mapped:
     base_sis = _asked(mapping.base_sis, unasked)
     return Mapped(
         status=mapping.status,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sis_connect.errors import ConfigurationError
+from sis_connect.hosting.faults import passes
 from sis_connect.records import RECORDS
 from sis_connect.settings import FieldPolicy, Owner, Strategy
 from sis_connect.strategies import NO_CLOCKS, SIDES, STRATEGIES, Clash, Clocks, Decider, Side, manual
@@ -59,8 +60,10 @@ class Policy:
         decide = self.strategies.get(strategy, manual)
         try:
             side = decide(clash)
-        except Exception:  # noqa: BLE001 - whatever a stranger's strategy does, it must not end the run (promise P12)
-            return "ask"
+        except BaseException as error:
+            if passes(error):
+                raise
+            return "ask"  # whatever a stranger's strategy does, it must not end the run (promise P12)
         return side if isinstance(side, str) and side in SIDES else "ask"
 
 

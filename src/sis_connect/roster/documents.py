@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -13,6 +14,32 @@ Values = Mapping[str, Any]
 NESTED = ("ids", "custom")
 _STATUS = ("status", "status_reason")
 _ENDS = {"school_enrollments": ("entry_date", "exit_date"), "enrollments": ("begin_date", "end_date")}
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """The fields of a kind that nobody asks for (any more): they take no part, wherever they still stand (promise P7).
+
+    Of `custom`, all but these parts, where that is told.
+    """
+
+    names: frozenset[str] = frozenset()
+    custom: frozenset[str] | None = None
+
+    def holds(self, name: str) -> bool:
+        """Whether a field is among them, by its flat name."""
+        owner, _, part = name.partition(".")
+        return owner in self.names or (owner == "custom" and self.custom is not None and part not in self.custom)
+
+    def left_out_of(self, document: Values) -> dict[str, Any]:
+        """A document without them."""
+        own = document.get("custom") if self.custom is not None else None
+        if not own and self.names.isdisjoint(document):
+            return dict(document)
+        values = {name: value for name, value in document.items() if name not in self.names}
+        if own and self.custom is not None:
+            values["custom"] = {name: value for name, value in own.items() if name in self.custom}
+        return values
 
 
 def flatten(document: Values) -> dict[str, Any]:

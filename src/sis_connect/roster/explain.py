@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import Capabilities, Kind, Leaving
 from sis_connect.errors import ConfigurationError
+from sis_connect.guards import in_words
 from sis_connect.roster.standing import Standing, find_belonging, find_ids, find_refused_row, find_same_person, standings
 from sis_connect.roster.withdrawing import RULE as BY_HAND
 from sis_connect.store.target import RosterTarget
@@ -276,7 +277,7 @@ def _waits_for(one: Standing) -> Iterator[str]:
     for row in one.quarantine:
         yield _waiting(row)
     for hold in one.holds:
-        wanted, guard = _WANTED.get(hold["action"], "a change"), hold["guard"].replace("_", " ")
+        wanted, guard = _WANTED.get(hold["action"], "a change"), in_words(hold["guard"])
         yield (
             f"The guard {guard} holds {wanted} since {moment(hold['created_at'])}, together with others: "
             f"a person approves or rejects the hold {hold['id']}."

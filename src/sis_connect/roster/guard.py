@@ -132,15 +132,21 @@ class Population:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trip:
-    """A guard that holds. `scope` is `district`, `school=…` or `field=…`."""
+    """A guard that holds. `scope` is `district`, `school=…` or `field=…`.
 
-    guard: Guard
+    One of a plugin goes by its name, and says by `school` and `reason` which changes it holds, where it does not hold all. Its
+    scope may be `no school`, too, and end in `reason=…`.
+    """
+
+    guard: Guard | str
     kind: Kind
     action: str
     scope: str
     count: int
     of: int
     limit: str
+    school: str | None = None
+    reason: str | None = None
 
 
 def evaluate(
@@ -230,7 +236,7 @@ def condition(trip: Trip) -> tuple[str, Mapping[str, str]]:
     """Which rows of a plan a guard holds, as a condition in SQL and its values."""
     where: list[str] = ["kind = :kind"]
     values: dict[str, str] = {"kind": trip.kind}
-    flags: dict[Guard, str] = {
+    flags: dict[str, str] = {
         "withdrawals": "removal",
         "withdrawals_of_school": "removal",
         "pause": "removal",
@@ -252,6 +258,12 @@ def condition(trip: Trip) -> tuple[str, Mapping[str, str]]:
     if trip.guard == "withdrawals_of_school":
         where.append("school = :school")
         values["school"] = trip.scope.removeprefix("school=")
+    if trip.school is not None:
+        where.append("COALESCE(school, '') = :school")
+        values["school"] = trip.school
+    if trip.reason is not None:
+        where.append("reason = :reason")
+        values["reason"] = trip.reason
     if trip.guard == "coverage":
         school, _, measure = trip.scope.removeprefix("school=").rpartition(" ")
         where.append(f"school = :school AND {ROLE} IN (SELECT value FROM json_each(:roles))")

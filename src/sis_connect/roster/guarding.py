@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.clock import Clock
+from sis_connect.guards import Guard
 from sis_connect.provider import BaseSISProvider, ProviderInfo, Scope
 from sis_connect.roster.absences import count_missing
 from sis_connect.roster.carriers import take_for_ended
@@ -24,6 +25,7 @@ from sis_connect.roster.guard import evaluate
 from sis_connect.roster.holds import Hold, raise_holds
 from sis_connect.roster.operation import Operations
 from sis_connect.roster.plan import Planner
+from sis_connect.roster.plugin_guards import Verdict, ask, count_changes, count_present
 from sis_connect.roster.profiles import InForce, in_force
 from sis_connect.roster.report import Meter, Progress, SyncReport
 from sis_connect.roster.stage import Staging
@@ -50,10 +52,14 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class Guarding:
-    """One integration, ready for a run. `provider` is open; it is not needed where nothing is read."""
+    """One integration, ready for a run. `provider` is open; it is not needed where nothing is read.
+
+    `target_name` is as in `Operations`.
+    """
 
     store: Store
     target: RosterTarget
+    target_name: str | None = None
     integration_id: int
     integration: str
     info: ProviderInfo
@@ -64,6 +70,8 @@ class Guarding:
     provider: BaseSISProvider | None = None
     progress: Callable[[Progress], None] | None = None
     strategies: Mapping[str, Decider] = field(default_factory=lambda: STRATEGIES)
+    guards: Mapping[str, Guard] = field(default_factory=dict)
+    notices: Callable[[], list[dict[str, Any]]] = list
 
     meter: Meter = field(init=False)
     operations: Operations = field(init=False)
@@ -79,6 +87,8 @@ class Guarding:
             traffic=self.traffic,
             meter=self.meter,
             kept_elsewhere=kept_elsewhere(self.target),
+            target_name=self.target_name,
+            notices=self.notices,
         )
 
     async def guard(
@@ -109,6 +119,9 @@ class Guarding:
             trips = evaluate(
                 counts, population, first=first, profile=limits.profile, pause=str(limits.pause.last) if limits.pause else ""
             )
+            for verdict in await self._verdicts(connection, planner.plan, request.scope, first):
+                trips += verdict.trips
+                report.warnings += verdict.warnings
             report.holds = [
                 Hold(**{**{name: getattr(hold, name) for name in hold.__slots__}, "integration": self.integration})
                 for hold in await raise_holds(
@@ -121,6 +134,14 @@ class Guarding:
                 await self._acknowledge(connection, report, {trip.kind for trip in trips if trip.guard == "quarantine"})
         if report.holds and report.status != "failed":
             report.status = "held"
+
+    async def _verdicts(self, connection: AsyncConnection, plan: int, scope: Scope, first: Set[Kind]) -> list[Verdict]:
+        """What the guards of plugins say. Where nothing changes, there is nothing to ask them."""
+        changes = await count_changes(connection, plan) if self.guards else None
+        if changes is None or not changes.counts:
+            return []
+        present = await count_present(connection, self.integration_id, scope.schools)
+        return [ask(name, guard, changes, present, school_date=self.today, first=first) for name, guard in self.guards.items()]
 
     def limits(self, request: Request) -> InForce:
         """What goes for the guards on this day."""

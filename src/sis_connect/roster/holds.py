@@ -117,8 +117,9 @@ async def raise_holds(
     found, at = await _open(connection, integration_id), now.isoformat()
     over = [row.id for row in found if row.by_person and row.expires_at <= at]
     renewable = [] if by_person else [row for row in found if not row.by_person]
-    open_before = {(row.guard, row.kind, row.scope): row for row in renewable}
-    stricter = open_before.pop(("strict", EVERYTHING, "district"), None)
+    open_before = {(row.guard, row.kind, row.action, row.scope): row for row in reversed(renewable)}
+    over += [row.id for row in renewable if row not in open_before.values()]  # twins: only the eldest holds anything
+    stricter = open_before.pop(("strict", EVERYTHING, "change", "district"), None)
 
     async def write_down(before: Row[Any] | None, **values: Any) -> str:
         hold_id = before.id if before is not None else uuid.uuid4().hex[:12]
@@ -130,7 +131,7 @@ async def raise_holds(
             await connection.execute(insert(table).values(**values, created_at=now.isoformat()))
         return hold_id
 
-    renewed = [(trip, open_before.pop((trip.guard, trip.kind, trip.scope), None)) for trip in trips]
+    renewed = [(trip, open_before.pop((trip.guard, trip.kind, trip.action, trip.scope), None)) for trip in trips]
     unseen = [before for trip, before in renewed if before is not None and trip.kind not in judged]
     carried = await _carry_over(connection, unseen, plan, trips)
     for trip, before in renewed:
@@ -142,6 +143,7 @@ async def raise_holds(
         mark = f"UPDATE sis_plan_row SET hold_id = :hold, state = 'held' WHERE plan = :plan AND hold_id IS NULL AND {where}"
         await connection.execute(text(mark), {"hold": hold_id, "plan": plan, **bound})
     lapsed = [row.id for row in open_before.values() if row.kind in judged]  # no longer proposed, or no longer too much
+    await _let_go(connection, [row for row in open_before.values() if row.id not in lapsed], plan)
     if trips:
         await _hold_dependents(connection, plan)
     if strict and (trips or len(open_before) > len(lapsed)):
@@ -199,6 +201,18 @@ async def _carry_over(
     return counts
 
 
+async def _let_go(connection: AsyncConnection, kept: Sequence[Row[Any]], plan: int) -> None:
+    """Note what no longer waits of what was held of earlier plans, since this plan or its run has decided about it anew."""
+    decided = text(
+        "UPDATE sis_plan_row SET state = 'skipped' WHERE plan = :before AND hold_id = :hold AND state = 'held' AND (EXISTS "
+        "(SELECT 1 FROM sis_plan_row n WHERE n.plan = :p AND n.kind = sis_plan_row.kind AND n.sis_id = sis_plan_row.sis_id) "
+        "OR NOT EXISTS (SELECT 1 FROM sis_candidate c WHERE c.integration_id = :i AND c.kind = sis_plan_row.kind "
+        "AND c.sis_id = sis_plan_row.sis_id))"
+    )
+    for row in kept:
+        await connection.execute(decided, {"p": plan, "before": row.plan, "hold": row.id, "i": row.integration_id})
+
+
 async def decide_hold(
     connection: AsyncConnection,
     hold: Hold,
@@ -249,26 +263,31 @@ async def _is_by_person(connection: AsyncConnection, plan: int) -> bool:
 
 
 async def _refuse(connection: AsyncConnection, hold: Hold, actor: str, now: datetime) -> None:
-    """Remember what a guard held as refused. What depends on something refused is refused for as long as that is."""
+    """Remember what a guard held as refused. What depends on something refused is refused for as long as that is.
+
+    Where the end of a record was refused for its own sake, that stands by itself.
+    """
     values = {"i": hold.integration_id, "p": hold.plan, "h": hold.id, "actor": actor, "at": now.isoformat()}
     refuse = (
         "INSERT INTO sis_rejection (integration_id, kind, sis_id, source, actor, at) SELECT :i, kind, sis_id, source, :actor, "
-        ":at FROM sis_plan_row WHERE plan = :p AND hold_id = :h ON CONFLICT (integration_id, kind, sis_id) DO UPDATE SET "
-        "source = excluded.source, owner_kind = NULL, owner_id = NULL"
+        ":at FROM sis_plan_row WHERE plan = :p AND hold_id = :h AND state = 'held' ON CONFLICT (integration_id, kind, sis_id) "
+        "DO UPDATE SET source = excluded.source, owner_kind = NULL, owner_id = NULL"
     )
     await connection.execute(text(refuse), values)
     for kind, name, owner, action, theirs in _dependences():
+        only_with_it = "AND d.hold_id = :h AND d.kind <> :own " if action == "withdraw" else ""
         owners = (
             "SELECT o.sis_id FROM sis_plan_row d JOIN sis_plan_row o ON o.plan = d.plan AND o.kind = :owner "
             f"AND o.sis_id = json_extract(d.document, '$.{name}') AND o.action = '{action}' JOIN sis_rejection r "
             "ON r.integration_id = :i AND r.kind = o.kind AND r.sis_id = o.sis_id WHERE d.plan = :p AND d.kind = :kind "
-            f"AND d.sis_id = sis_rejection.sis_id AND d.action IN ('{theirs}')"
+            f"{only_with_it}AND d.sis_id = sis_rejection.sis_id AND d.action IN ('{theirs}')"
         )
         link = (
             f"UPDATE sis_rejection SET owner_kind = :owner, owner_id = ({owners}) WHERE integration_id = :i AND kind = :kind "
             f"AND owner_id IS NULL AND EXISTS ({owners})"
         )
-        await connection.execute(text(link), {"i": hold.integration_id, "p": hold.plan, "kind": kind, "owner": owner})
+        named = {"i": hold.integration_id, "p": hold.plan, "h": hold.id, "own": hold.kind, "kind": kind, "owner": owner}
+        await connection.execute(text(link), named)
 
 
 async def release_dependents(connection: AsyncConnection, integration_id: int) -> None:

@@ -6,28 +6,32 @@ import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
-from sqlalchemy import insert, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import insert, text, update
 
 from sis_connect import audit
 from sis_connect.capabilities import Kind
 from sis_connect.clock import Clock
-from sis_connect.errors import ConfigurationError, ConflictError, SISError, StorageError
+from sis_connect.errors import ConflictError, SISError, StorageError
 from sis_connect.roster.collecting import seldom_collecting
 from sis_connect.roster.report import Meter, SyncReport
+from sis_connect.store.elsewhere import demand_the_same
 from sis_connect.store.lease import Lease, hold_lease
 from sis_connect.store.sql import Store
-from sis_connect.store.tables import integration
 from sis_connect.store.tables import operation as table
 from sis_connect.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """The operations of one integration. `kept_elsewhere` are the kinds that an app keeps in models of its own."""
+    """The operations of one integration. `kept_elsewhere` are the kinds that an app keeps in models of its own.
+
+    `target_name` is that of a plugin's target and "" that of the built-in tables; what an app has declared has none.
+    `notices` tells what was noticed beside the run, and `reports` are those of what was run.
+    """
 
     store: Store
     integration_id: int
@@ -37,6 +41,9 @@ class Operations:
     traffic: Traffic
     meter: Meter
     kept_elsewhere: frozenset[Kind] = frozenset()
+    target_name: str | None = None
+    notices: Callable[[], list[dict[str, Any]]] = list
+    reports: list[SyncReport] = field(default_factory=list)
 
     @property
     def lease_name(self) -> str:
@@ -46,6 +53,7 @@ class Operations:
     async def run(self, type_: str, actor: str, work: Callable[[SyncReport, Lease], Awaitable[None]]) -> SyncReport:
         """Run one operation, which fills in its report. An error becomes the report of a failed run."""
         report = SyncReport(operation=uuid.uuid4().hex, integration=self.integration)
+        self.reports.append(report)
         started = self.clock.monotonic()
         try:
             async with hold_lease(
@@ -61,9 +69,10 @@ class Operations:
                 except SISError as error:
                     self._fail(report, error)
                 except BaseException:
-                    report.status = "failed"  # Ctrl-C, or a mistake in a plugin: whoever started the run is told as it is
+                    report.status = "failed"  # Ctrl-C, or a mistake in our own code: whoever started the run is told as it is
                     raise
                 finally:
+                    report.warnings += self.notices()
                     report.requests, report.bytes = self.traffic.requests, self.traffic.bytes
                     report.seconds = self.clock.monotonic() - started
                     await self._close(report, type_, actor)
@@ -81,7 +90,7 @@ class Operations:
         # Whoever holds the lease is the only one at work: what still calls itself running was interrupted.
         interrupted = "UPDATE sis_sync_operation SET status = 'interrupted' WHERE integration_id = :i AND status = 'running'"
         async with self.store.write() as connection:
-            await self._demand_its_app(connection)
+            await demand_the_same(connection, self.integration_id, self.kept_elsewhere, self.target_name)
             await connection.execute(text(interrupted), {"i": self.integration_id})
             await connection.execute(
                 insert(table).values(
@@ -93,21 +102,6 @@ class Operations:
                     school_date=self.today.isoformat(),
                     started_at=self.clock.now().isoformat(),
                 )
-            )
-
-    async def _demand_its_app(self, connection: AsyncConnection) -> None:
-        """Refuse to work without the models that keep this roster: all that they hold would look like deleted (promise P6)."""
-        query = select(integration.c.kept_elsewhere).where(integration.c.id == self.integration_id)
-        known = frozenset(((await connection.execute(query)).scalar() or "").split())
-        if missing := sorted(known - self.kept_elsewhere):
-            raise ConfigurationError(
-                f"An app keeps the {' and '.join(missing)} of this integration in models of its own, and they are not here.",
-                remedy="Run this from the app, whose service is opened with target= or targets=.",
-            )
-        if self.kept_elsewhere - known:
-            kept = " ".join(sorted(self.kept_elsewhere | known))
-            await connection.execute(
-                update(integration).where(integration.c.id == self.integration_id).values(kept_elsewhere=kept)
             )
 
     async def _close(self, report: SyncReport, type_: str, actor: str) -> None:

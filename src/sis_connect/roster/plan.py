@@ -16,9 +16,10 @@ from sis_connect.clock import Clock
 from sis_connect.provider import Scope
 from sis_connect.roster import succession
 from sis_connect.roster.belonging import CARRIERS, in_scope, is_history, school_of
-from sis_connect.roster.carriers import cascade, ended_carriers, hanging_from_ended, with_carrier_ended
+from sis_connect.roster.carriers import cascade, ended_carriers, ends_carriers, hanging_from_ended, with_carrier_ended
 from sis_connect.roster.cases import Case, load, load_candidates
 from sis_connect.roster.conflict import SILENCE, Filed, Said
+from sis_connect.roster.documents import Unasked
 from sis_connect.roster.enrolment import classify, depends
 from sis_connect.roster.guard import Counts
 from sis_connect.roster.ledger import close_former
@@ -48,14 +49,15 @@ BATCH = MANY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Present:
-    """What there is at all: refusals and questions of this kind, pins of it, a reason that other records may give, and kinds of
-    carriers that have ended."""
+    """What there is at all: refusals and questions of this kind, pins of it, a reason that other records may give, kinds of
+    carriers that have ended, and whether this plan ends some."""
 
     rejections: bool
     questions: bool
     pins: Mapping[str, frozenset[str]]
     peopled: bool
     ended: frozenset[Kind]
+    ending: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +97,7 @@ class Planner:
     scope: Scope
     proven: frozenset[int] = frozenset()
     emptied: Mapping[int, str] = field(default_factory=dict)
-    unasked: Mapping[Kind, Set[str]] = field(default_factory=dict)
+    unasked: Mapping[Kind, Unasked] = field(default_factory=dict)
     plan: int
     counts: Counts = field(default_factory=Counts)
     conflicts: int = 0
@@ -116,7 +118,7 @@ class Planner:
             for kind in kinds:
                 await self.target.nominate(connection, kind)
                 await nominate_expired(connection, self.integration_id, kind, self.today)
-                await forget_unasked(connection, self.integration_id, kind, self.unasked.get(kind, frozenset()))
+                await forget_unasked(connection, self.integration_id, kind, self.unasked.get(kind, Unasked()))
                 due = "due <= :today" if not everything else "1 = 1"
                 why = "policy" if everything else "due"
                 await connection.execute(
@@ -177,6 +179,7 @@ class Planner:
                 pins=await load_pins(connection, self.integration_id, kind, self.today),
                 peopled=await depends(connection, self.integration_id, kind),
                 ended=await ended_carriers(connection, self.integration_id, self.plan),
+                ending=await ends_carriers(connection, self.plan),
             )
 
     async def _candidates(self, kind: Kind, after: str) -> list[Case]:
@@ -185,7 +188,7 @@ class Planner:
         async with self.store.read() as connection:
             return await load_candidates(
                 connection, self.target, self.integration_id, kind, self.today, after=after, limit=BATCH,
-                unasked=self.unasked.get(kind, frozenset()),
+                unasked=self.unasked.get(kind, Unasked()),
             )  # fmt: skip
 
     async def _named(self, kind: Kind, after: str) -> list[Case]:
@@ -193,7 +196,7 @@ class Planner:
         wanted = sorted((self.only or {}).get(kind, ()))
         names = [sis_id for sis_id in wanted if sis_id > after][:BATCH]
         async with self.store.read() as connection:
-            unasked = self.unasked.get(kind, frozenset())
+            unasked = self.unasked.get(kind, Unasked())
             cases = await load(connection, self.target, self.integration_id, kind, names, self.today, unasked=unasked)
         return [cases[sis_id] for sis_id in names if sis_id in cases]
 
@@ -250,7 +253,8 @@ class Planner:
             if action == "withdraw" and case.sis_id in closings:
                 decision = closings[case.sis_id](case, decision)
             if decision.action == "unchanged" and not moves(case, decision):
-                batch.settled.append(case.sis_id)
+                if not (present.ending and case.sis_id in ended):
+                    batch.settled.append(case.sis_id)
                 continue
             decided.append((case, decision))
         reasoned: Sequence[tuple[Case, Decision]] = decided

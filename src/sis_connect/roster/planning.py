@@ -11,11 +11,13 @@ from datetime import timedelta
 from sqlalchemy import insert, text
 
 from sis_connect.capabilities import KINDS, Kind
+from sis_connect.custom_fields import of_kind
 from sis_connect.errors import ProviderError
 from sis_connect.provider import Scope
 from sis_connect.records import on_request
 from sis_connect.roster.census import count_emptied
 from sis_connect.roster.conflict import Policy
+from sis_connect.roster.documents import Unasked
 from sis_connect.roster.guarding import Guarding, Request
 from sis_connect.roster.holds import release_dependents
 from sis_connect.roster.merge import Rules
@@ -88,7 +90,10 @@ class Planning(Guarding):
         if self.provider is None:
             raise ProviderError("There is no open provider to read from.")
         provider, every = self.provider, self.config.full_every
-        pull = Pull(provider=provider, kinds=kinds, scope=request.scope, meter=self.meter)
+        pull = Pull(
+            provider=provider, info=self.info, kinds=kinds, scope=request.scope, meter=self.meter,
+            patience=self.config.budget, under_way=self.traffic.under_way,
+        )  # fmt: skip
         return await pull.read(
             lambda: Staging(
                 self.store,
@@ -100,6 +105,7 @@ class Planning(Guarding):
                 asked={kind: self.config.asked(kind) for kind in KINDS},
                 kinds=kinds,
                 full=request.full,
+                custom=self.config.custom,
             ),
             full=request.full,
             full_every=self.info.full_every if every is None else every,
@@ -144,12 +150,16 @@ class Planning(Guarding):
             rules=lambda kind: self._rules(kind, policy),
             today=self.today,
             scope=scope,
-            unasked={kind: on_request(kind) - self.config.asked(kind) for kind in KINDS},
+            unasked={kind: self._unasked(kind) for kind in KINDS},
             plan=await self._open_plan(report, kinds, scope, to),
             proven=proven,
             only=only,
             progress=lambda kind, number: self.meter.tell("deciding", kind, number),
         )
+
+    def _unasked(self, kind: Kind) -> Unasked:
+        custom = frozenset(each.name for each in of_kind(self.config.custom, kind))
+        return Unasked(on_request(kind) - self.config.asked(kind), custom)
 
     def _policy(self) -> Policy:
         return Policy(self.config.strategy, self.config.policies, self.strategies)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from sis_connect.capabilities import KINDS, Capabilities, Kind
 from sis_connect.errors import AuthenticationError, NotOffered, ProviderError
-from sis_connect.provider import BaseSISProvider, Page, ProviderInfo, Scope, Stream
+from sis_connect.hosting.containment import sound_pages
+from sis_connect.provider import BaseSISProvider, ProviderInfo, Scope, Stream
 from sis_connect.records import RECORDS
 from sis_connect.roster.report import Meter, SyncReport
 from sis_connect.roster.stage import GroundMoved, MarksUseless, Staging
@@ -33,12 +34,15 @@ def kinds_to_read(info: ProviderInfo, asked: Collection[Kind], fields: Collectio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
-    """One reading of some kinds within a scope."""
+    """One reading of some kinds within a scope. For `patience` and `under_way` see `sound_pages`."""
 
     provider: BaseSISProvider
+    info: ProviderInfo
     kinds: tuple[Kind, ...]
     scope: Scope
     meter: Meter
+    patience: float = 300.0
+    under_way: Callable[[], bool] = lambda: False
 
     async def read(self, staging: Callable[[], Staging], *, full: bool, full_every: float) -> Staging:
         """Read into a staged snapshot, and from the start where an interrupted read, or one of changes, cannot go on.
@@ -64,7 +68,11 @@ class Pull:
         """Read once. Raises `GroundMoved` where that cannot be done on what was read before."""
         cursor, since = await staging.start(resume=resume, full_every=full_every)
         expected: dict[Stream, int] = {}
-        async with aclosing(self._pages(cursor, since)) as pages:
+        reading = sound_pages(
+            self.provider, self.info, self.kinds, scope=self.scope, since=since or None, cursor=cursor or None,
+            patience=self.patience, under_way=self.under_way,
+        )  # fmt: skip
+        async with aclosing(reading) as pages:
             async for page in pages:
                 await staging.take(page)
                 if page.total is not None:
@@ -73,10 +81,6 @@ class Pull:
                 total = sum(number for stream, number in expected.items() if stream[0] == page.endpoint)
                 self.meter.tell("reading", kind, staging.rows[kind], total or None)
         await staging.finish()
-
-    async def _pages(self, cursor: Mapping[Stream, str], since: Mapping[Stream, str]) -> AsyncGenerator[Page, None]:
-        async for page in self.provider.pages(self.kinds, scope=self.scope, since=since or None, cursor=cursor or None):
-            yield page
 
 
 def judge_pull(report: SyncReport, staging: Staging, kinds: Iterable[Kind]) -> None:

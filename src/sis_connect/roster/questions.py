@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sis_connect.capabilities import Kind
 from sis_connect.roster.cases import decode, encode
 from sis_connect.roster.conflict import Filed
+from sis_connect.roster.documents import Unasked
 from sis_connect.roster.field_merge import FieldConflict
 from sis_connect.store.decision_tables import conflict as table
 from sis_connect.store.decision_tables import local_edit
@@ -206,12 +207,12 @@ async def count_open(connection: AsyncConnection, integration_id: int) -> int:
     return int((await connection.execute(query, {"i": integration_id})).scalar_one())
 
 
-async def forget_unasked(connection: AsyncConnection, integration_id: int, kind: Kind, unasked: Collection[str]) -> None:
+async def forget_unasked(connection: AsyncConnection, integration_id: int, kind: Kind, unasked: Unasked) -> None:
     """Forget what was asked about fields that nobody asks the SIS for any more: its values are not kept (promise P7)."""
-    forget = table.delete().where(
-        table.c.integration_id == integration_id, table.c.kind == kind, table.c.field.in_(sorted(unasked))
-    )
-    await connection.execute(forget)
+    of_kind = (table.c.integration_id == integration_id, table.c.kind == kind)
+    asked_about = (await connection.execute(select(table.c.field).where(*of_kind).distinct())).scalars()
+    if forgotten := sorted(filter(unasked.holds, asked_about)):
+        await connection.execute(table.delete().where(*of_kind, table.c.field.in_(forgotten)))
 
 
 def value_of(stored: str | None) -> Any:

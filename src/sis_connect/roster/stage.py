@@ -18,6 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import KINDS, Capabilities, Kind
 from sis_connect.clock import Clock
+from sis_connect.custom_fields import CustomField
+from sis_connect.hosting.containment import understood
+from sis_connect.hosting.faults import passes
 from sis_connect.provider import DONE, InvalidRow, Page, Stream
 from sis_connect.records import Record, is_whole, on_request
 from sis_connect.roster.changes import Listed, Standing, full_due, is_fresh
@@ -80,11 +83,13 @@ class Staging:
         asked: dict[Kind, frozenset[str]],
         kinds: Collection[Kind] = KINDS,
         full: bool = False,
+        custom: Collection[CustomField] = (),
     ) -> None:
         self._store, self._lease, self._clock = store, lease, clock
         self._integration = integration_id
         self._rows = StagedRows(integration_id, operation_id, clock)
-        self._capabilities, self._full, self._kinds = capabilities, full, frozenset(kinds)
+        self._capabilities, self._full, self._kinds, self._custom = capabilities, full, frozenset(kinds), custom
+        self._offered = frozenset(capabilities.offered())
         self._left_out = {kind: {"sis_id", "derived", "updated_at", *(on_request(kind) - asked[kind])} for kind in KINDS}
         self._open: dict[Stream, OpenStream] = {}
         self._ended: list[OpenStream] = []
@@ -216,14 +221,22 @@ class Staging:
     def _parse(self, page: Page, row: bytes, print_: int) -> Parsed:
         raw_hash = fingerprint(row)
         try:
-            reading = page.read(row)
+            reading = understood(page, row, self._offered, self._custom)
+            written = [self._written(record) for record in reading.records]
         except InvalidRow as fault:
             return Parsed(fault.key or f"?{raw_hash}", print_, raw_hash, (), fault)
-        return Parsed(reading.key, print_, raw_hash, [self._written(record) for record in reading.records] or [NOTHING])
+        except BaseException as error:  # a record that was put together past its model; the words may be its data
+            if passes(error):
+                raise
+            wrong = InvalidRow(f"the plugin fills its fields with what does not belong there ({type(error).__name__})", key=None)
+            return Parsed(reading.key, print_, raw_hash, (), wrong)
+        return Parsed(reading.key, print_, raw_hash, written or [NOTHING])
 
     def _written(self, record: Record) -> Written:
         kind = record.kind
-        written = record.__pydantic_serializer__.to_json(record, exclude_unset=True, exclude=self._left_out[kind])
+        written = record.__pydantic_serializer__.to_json(
+            record, exclude_unset=True, exclude=self._left_out[kind], warnings="error"
+        )
         document = written.decode()
         updated_at = record.updated_at.isoformat() if record.updated_at else None
         whole, names = is_whole(record), self._capabilities.of(kind).reference_ids

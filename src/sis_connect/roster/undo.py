@@ -8,7 +8,7 @@ A record that somebody has changed since in one of these fields is left as it is
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from sis_connect.errors import ConflictError
 from sis_connect.roster.answers import Answered
 from sis_connect.roster.cases import Case, load
 from sis_connect.roster.chronicle import TOLD, changes_of
-from sis_connect.roster.documents import flatten
+from sis_connect.roster.documents import Unasked, flatten
 from sis_connect.roster.merge import Decision, decision_to_write
 from sis_connect.roster.plan import Planner
 from sis_connect.roster.report import SyncReport
@@ -120,7 +120,7 @@ async def _propose_kind(planner: Planner, kind: Kind, undone: Undone, left: Left
     after = 0
     while True:
         async with planner.store.read() as connection:
-            changes = await _changes(connection, undone, kind, after, planner.unasked.get(kind, frozenset()))
+            changes = await _changes(connection, undone, kind, after, planner.unasked.get(kind, Unasked()))
             if not changes:
                 return
             ids = [change.sis_id for change in changes]
@@ -139,7 +139,7 @@ async def _propose_kind(planner: Planner, kind: Kind, undone: Undone, left: Left
         after = changes[-1].id
 
 
-async def _changes(connection: AsyncConnection, undone: Undone, kind: Kind, after: int, unasked: Set[str]) -> Sequence[Change]:
+async def _changes(connection: AsyncConnection, undone: Undone, kind: Kind, after: int, unasked: Unasked) -> Sequence[Change]:
     actions = ", ".join(f"'{action}'" for action in INVERSE if action in undone.actions)
     if not actions:
         return ()
@@ -157,7 +157,7 @@ async def _changes(connection: AsyncConnection, undone: Undone, kind: Kind, afte
             {
                 name: pair
                 for name, pair in changes_of(row.action, row.before, row.after, row.document).items()
-                if name.partition(".")[0] not in unasked  # what nobody asks for any more does not come back (promise P7)
+                if not unasked.holds(name)  # what nobody asks for any more does not come back (promise P7)
             },
         )
         for row in rows
