@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +14,8 @@ from sis_connect.capabilities import Kind
 from sis_connect.clock import Clock, SystemClock
 from sis_connect.discovery import Registry, discover, load, refined
 from sis_connect.errors import ConfigurationError, NotOffered, SISError, UnexpectedResponse
+from sis_connect.hosting.containment import blamed, findings_of, in_parts_of, sound_pages, understood
+from sis_connect.hosting.watchdog import Watchdog
 from sis_connect.local_files import is_local
 from sis_connect.oauth.wiring import has_token, signer_for, token_source
 from sis_connect.pieces import Pieces
@@ -61,11 +63,12 @@ def connect(
     Nothing is sent before it is opened. Raises `ConfigurationError` where settings are wrong.
     """
     given = {**(config.model_dump(exclude_unset=True) if config else {}), **settings, "provider": provider}
-    registered = (registry or discover()).info(provider)
+    registry = registry or discover()
+    registered = registry.info(provider)
     checked = validated(given, origin="connect()")
     info = refined(registered, checked)
     own_settings(info, checked)
-    return Connection(info, checked, clock=clock)
+    return Connection(info, checked, clock=clock, packages=registry.packages())
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ async def open_provider(
                 on_call=on_call,
             )
             transport = await stack.enter_async_context(opened)
-        provider: BaseSISProvider = load(info.provider)(info, config, transport=transport, clock=clock, settings=own)
+        with blamed(info, "while it was set up"):
+            provider: BaseSISProvider = load(info.provider)(info, config, transport=transport, clock=clock, settings=own)
         yield OpenProvider(provider, transport)
 
 
@@ -155,11 +159,19 @@ class Connection:
     and the error after it. Asking for a kind that the provider lacks raises `NotOffered`.
     """
 
-    def __init__(self, info: ProviderInfo, config: SISProviderConfig, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        info: ProviderInfo,
+        config: SISProviderConfig,
+        *,
+        clock: Clock | None = None,
+        packages: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.info = info
         self.config = config
         self.invalid = InvalidRows()
         self._clock = clock or SystemClock()
+        self._packages = packages
         self._open: OpenProvider | None = None
         self._stack = AsyncExitStack()
         self._readings: set[AsyncGenerator[Any, None]] = set()
@@ -170,7 +182,10 @@ class Connection:
     async def __aenter__(self) -> Connection:
         if self._open is not None:
             raise ConfigurationError("This connection is open already.", remedy="Open another one with connect().")
-        self._open = await self._stack.enter_async_context(open_provider(self.info, self.config, clock=self._clock))
+        async with AsyncExitStack() as stack:
+            stack.enter_context(Watchdog(self._packages))  # there is no report here: what it sees stands in the log
+            self._open = await stack.enter_async_context(open_provider(self.info, self.config, clock=self._clock))
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -232,7 +247,7 @@ class Connection:
 
     async def check(self) -> Sequence[Finding]:
         """Try the connection and say what is right and wrong with it. Changes nothing."""
-        return await self._provider.check()
+        return await findings_of(self._provider, self.info)
 
     @property
     def _provider(self) -> BaseSISProvider:
@@ -255,8 +270,8 @@ class Connection:
 
     def _completed_elsewhere(self, kind: Kind, scope: Scope) -> bool:
         """Whether fields of these records come in rows of their own. Who does not tell may bring those asked for in such rows."""
-        in_parts = getattr(self._provider, "in_parts", None)
-        return kind in in_parts({kind}, scope=scope) if in_parts else bool(self.config.asked(kind) & on_request(kind))
+        in_parts = in_parts_of(self._provider, self.info, {kind}, scope)
+        return bool(self.config.asked(kind) & on_request(kind)) if in_parts is None else kind in in_parts
 
     async def _gathered(self, model: type[R], scope: Scope) -> AsyncGenerator[R, None]:
         """Records that may come in pieces, once all pieces are there."""
@@ -300,7 +315,7 @@ class Connection:
 
     def _understood(self, page: Page, raw: bytes, kind: Kind) -> Sequence[Record]:
         try:
-            return page.read(raw).records
+            return understood(page, raw, self.info.capabilities.offered(), self.config.custom).records
         except InvalidRow as error:
             self.invalid[Invalid(kind, error.fields, error.message)] += 1
             return ()
@@ -308,13 +323,14 @@ class Connection:
     async def _pages(
         self, kinds: Collection[Kind], scope: Scope, since: Since | None, cursor: Mapping[Stream, str] | None
     ) -> AsyncGenerator[Page, None]:
-        pages = self._provider.pages(kinds, scope=scope, since=since, cursor=cursor)
-        try:
+        transport = self._open.transport if self._open else None
+        reading = sound_pages(
+            self._provider, self.info, kinds, scope=scope, since=since, cursor=cursor, patience=self.config.budget,
+            under_way=lambda: transport is not None and transport.under_way > 0,
+        )  # fmt: skip
+        async with aclosing(reading) as pages:
             async for page in pages:
                 yield page
-        finally:
-            if isinstance(pages, AsyncGenerator):
-                await pages.aclose()
 
 
 def _too_few(page: Page, received: int) -> UnexpectedResponse:

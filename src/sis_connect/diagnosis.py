@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from sis_connect.endpoint import Asked, Endpoint, total_in
+from sis_connect.endpoint import Asked, Endpoint
 from sis_connect.errors import AuthenticationError, AuthorizationError, NotOffered, SISError
+from sis_connect.places import total_beside_rows
 from sis_connect.provider import Finding, InvalidRow, Scope
 from sis_connect.streams import chosen, contexts
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 Below = Mapping[str, Sequence[Endpoint[Any]]]
 Contexts = list[dict[str, str]]
+#: Requests by endpoint.
+Spent = defaultdict[str, float]
 
 #: Clocks further apart than this make tokens look expired, or last too long.
 SKEW = 60.0
@@ -97,18 +101,22 @@ async def credentials(provider: RestProvider) -> list[Finding]:
 async def cost(provider: RestProvider) -> Finding:
     """About how many requests a full read takes, and how long that is under the rate limit."""
     try:
-        requests = await _estimate(provider)
+        spent = await _estimate(provider)
     except SISError as error:
         return broken("cost", error)
+    requests = math.ceil(round(sum(spent.values()), 6))
     limit = provider.config.rate_limit or provider.info.default_rate_limit
     if limit == "off":
         return Finding(topic="cost", level="ok", message=f"A full sync takes about {requests} requests.", requests=requests)
-    allowed, seconds = limit
-    minutes = max(1, math.ceil(requests * seconds / allowed / 60))
+    limits: list[tuple[float, tuple[int, float], str]] = [(requests, limit, "")]
+    limits += [(spent[each.name], each.rate_limit, f" {each.name}") for each in provider.endpoints if each.rate_limit]
+    takes, (allowed, seconds), of = max(limits, key=lambda it: it[0] * it[1][1] / it[1][0])
+    minutes = max(1, math.ceil(takes * seconds / allowed / 60))
+    at = f"at {allowed}{of} in {seconds:g} seconds"
     return Finding(
         topic="cost",
         level="ok",
-        message=f"A full sync takes about {requests} requests: about {_duration(minutes)} at {allowed} in {seconds:g} seconds.",
+        message=f"A full sync takes about {requests} requests: about {_duration(minutes)} {at}.",
         requests=requests,
         facts={"requests": requests, "minutes": minutes},
     )
@@ -120,7 +128,7 @@ def _duration(minutes: int) -> str:
     return f"{minutes / 60:.0f} hours"
 
 
-async def _estimate(provider: RestProvider) -> int:
+async def _estimate(provider: RestProvider) -> Spent:
     """Walk down from the endpoints that a full read starts with, by counts where there are some and by samples of the streams."""
     scope = provider.narrowed(Scope())
     year = await provider.school_year(scope)
@@ -129,18 +137,26 @@ async def _estimate(provider: RestProvider) -> int:
         kind for kind in provider.info.capabilities.offered() if kind != "guardians" or "guardians" in provider.config.fields
     ]
     _, roots, below = chosen(provider.endpoints, kinds, scope, provider.asked({}))
-    requests = 0.0
+    spent: Spent = defaultdict(float)
     for endpoint in roots:
         starts = [{**context, **always} for context in contexts(endpoint, scope)]
-        requests += await _cost_of(provider, endpoint, below, starts[:: math.ceil(len(starts) / SAMPLES)], len(starts))
-    return math.ceil(requests)
+        await _spend(spent, provider, endpoint, below, starts[:: math.ceil(len(starts) / SAMPLES)], len(starts))
+    return spent
 
 
-async def _cost_of(provider: RestProvider, endpoint: Endpoint[Any], below: Below, samples: Contexts, streams: float) -> float:
-    """The requests of an endpoint and of all below it, where it is read in so many streams and `samples` are some of them."""
+async def _spend(
+    spent: Spent,
+    provider: RestProvider,
+    endpoint: Endpoint[Any],
+    below: Below,
+    samples: Contexts,
+    streams: float,
+) -> None:
+    """Count the requests of an endpoint and of all below it, where it is read in so many streams and `samples` are some."""
     children = below[endpoint.name]
     if not children and not endpoint.total_at:
-        return streams  # nothing to look up: a page each
+        spent[endpoint.name] += streams  # nothing to look up: a page each
+        return
     size = await _page_size(provider, endpoint)
     requests = rows = 0.0
     opened: Contexts = []
@@ -161,10 +177,9 @@ async def _cost_of(provider: RestProvider, endpoint: Endpoint[Any], below: Below
         requests += pages + ((2 if pages > 1 else 1) if endpoint.count else 0)
         rows += total
     share = streams / max(1, len(samples))
-    requests *= share
+    spent[endpoint.name] += requests * share
     for child in children:
-        requests += await _cost_of(provider, child, below, opened[:: math.ceil(len(opened) / SAMPLES) or 1], rows * share)
-    return requests
+        await _spend(spent, provider, child, below, opened[:: math.ceil(len(opened) / SAMPLES) or 1], rows * share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +201,9 @@ async def _first_page(provider: RestProvider, endpoint: Endpoint[Any], asked: As
         if endpoint.partial:
             return None  # it costs next to nothing, and what is missing then is for the provider's findings to say
         raise
-    total = total_in(response, endpoint.total_at) if endpoint.total_at and not endpoint.count else None
-    return _FirstPage(endpoint.rows_in(response.body), total)
+    rows = endpoint.rows_in(response.body)
+    total = total_beside_rows(response, endpoint.total_at) if endpoint.total_at and not endpoint.count else None
+    return _FirstPage(rows, total)
 
 
 def _opened(endpoint: Endpoint[Any], asked: Asked, rows: Sequence[bytes]) -> Contexts:

@@ -5,9 +5,12 @@ Nothing is discovered at import. A registry is an object that anybody can make; 
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -17,20 +20,37 @@ import pluggy
 
 from sis_connect import hookspecs
 from sis_connect.errors import ConfigurationError, ProviderError, SISError
-from sis_connect.provider import CONTRACT, ProviderInfo
+from sis_connect.guards import Guard
+from sis_connect.hosting.claims import reserved, reserved_for_another, right_to
+from sis_connect.hosting.faults import described, passes, raise_alone
+from sis_connect.hosting.policy import PluginPolicy, policy_in_environment
+from sis_connect.hosting.quiet import in_short, quiet
+from sis_connect.hosting.registration import NAME, TARGET, objection, own_copy, own_refined
+from sis_connect.provider import ProviderInfo
 from sis_connect.strategies import STRATEGIES, Decider
 
 if TYPE_CHECKING:
     from sis_connect.settings import SISProviderConfig
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A plugin, or one provider of it, that cannot be used, and why."""
+    """A plugin, or one thing that it brings, that cannot be used, and why. `remedy` is what to do about it."""
 
     name: str
     distribution: str
     reason: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something about a plugin that can be used which whoever runs it should know."""
+
+    distribution: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +62,51 @@ class Installed:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What a plugin may bring by name beside providers: the hook that returns it, what one is called, where the registry keeps
+    them, and what is wrong with one, as the end of a sentence about its plugin. The name of one that is `qualified` begins with
+    that of its entry point: `harbor:quiet_days`."""
+
+    hook: str
+    noun: str
+    attribute: str
+    objection: Callable[[str, object], str | None]
+    qualified: bool = True
+
+
+def _no_function(name: str, decide: object) -> str | None:
+    return None if callable(decide) else f"its strategy {name!r} is no function."
+
+
+def _no_part(name: str, part: object) -> str | None:
+    if callable(part) or isinstance(part, Guard) or (isinstance(part, str) and TARGET.fullmatch(part)):
+        return None
+    return f"what it brings as {name!r} is neither a function nor the name of one, such as module:function."
+
+
+EXTENSIONS: tuple[Extension, ...] = (
+    Extension("sis_connect_strategies", "strategy", "strategies", _no_function, qualified=False),
+    Extension("sis_connect_guards", "guard", "guards", _no_part),
+    Extension("sis_connect_listeners", "listener", "listeners", _no_part),
+    Extension("sis_connect_key_sources", "key source", "key_sources", _no_part),
+    Extension("sis_connect_targets", "target", "targets", _no_part),
+)
+
+
 @dataclass(slots=True)
 class Registry:
-    """The providers and strategies at hand, and those refused."""
+    """What plugins bring and can be used, by name; what was refused; and what is to be known of those that can be used."""
 
     installed: dict[str, Installed] = field(default_factory=dict)
     strategies: dict[str, Decider] = field(default_factory=lambda: dict(STRATEGIES))
+    guards: dict[str, object] = field(default_factory=dict)
+    listeners: dict[str, object] = field(default_factory=dict)
+    key_sources: dict[str, object] = field(default_factory=dict)
+    targets: dict[str, object] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    notes: list[Noted] = field(default_factory=list)
+    _packages: dict[str, str] = field(default_factory=dict)
 
     def info(self, name: str) -> ProviderInfo:
         """The provider of that name; an error that says what is installed, or why this one was refused."""
@@ -58,7 +116,7 @@ class Registry:
             if refused.name == name:
                 raise ConfigurationError(
                     f"The provider {name!r} is installed but cannot be used: {refused.reason}",
-                    remedy=f"Install a version of {refused.distribution} that fits.",
+                    remedy=refused.remedy or f"Install a version of {refused.distribution} that fits.",
                 )
         known = ", ".join(sorted(self.installed)) or "none"
         near = get_close_matches(name, self.installed, n=1)
@@ -67,83 +125,202 @@ class Registry:
             f"There is no provider {name!r} (installed: {known}).", remedy=f"Did you mean {near[0]}?" if near else plugin
         )
 
+    def extras(self) -> Mapping[str, list[str]]:
+        """The names of what plugins bring beside providers, by what such things are called: `key sources`."""
+        found = {
+            it.attribute.replace("_", " "): sorted(getattr(self, it.attribute).keys() - STRATEGIES.keys()) for it in EXTENSIONS
+        }
+        return {nouns: names for nouns, names in found.items() if names}
+
+    def packages(self) -> Mapping[str, str]:
+        """The distributions of the plugins that can be used, by what their modules are named under."""
+        return self._packages
+
     def add(self, info: ProviderInfo, *, distribution: str, version: str) -> None:
-        """Take in one provider, or note why not."""
-        reason = _objection(info, self.installed)
-        if reason:
-            self.refused.append(Refused(str(getattr(info, "name", "?")), distribution, reason))
+        """Take in one provider, in a copy of ours, or note why not."""
+        try:
+            reason = objection(info) or self._taken(info.name, distribution)
+            copy = None if reason else own_copy(info)
+        except BaseException as error:  # an object of a stranger's, whose attributes may be code
+            if passes(error):
+                raise
+            reason, copy = f"what it registers cannot be looked at ({type(error).__name__}).", None
+        if copy is None:
+            name = getattr(info, "name", "?") if isinstance(info, ProviderInfo) else "?"
+            self.refused.append(Refused(str(name), distribution, reason or ""))
         else:
-            self.installed[info.name] = Installed(info, distribution, version)
+            self.installed[copy.name] = Installed(copy, distribution, version)
+            self.note_package(copy.provider, distribution)
+
+    def note_package(self, target: str, distribution: str) -> None:
+        """Whose a module is, `module` or `module:attribute`, and all that are named under its first part."""
+        package = target.partition(":")[0].partition(".")[0]
+        if package != __package__:
+            self._packages.setdefault(package, distribution)
+
+    def _taken(self, name: str, distribution: str) -> str | None:
+        holder = self.installed.get(name)
+        if holder is None:
+            return None
+        if holder.distribution == distribution != UNKNOWN:
+            return f"it registers the name {name!r} twice."
+        self.notes.append(Noted(holder.distribution, f"has the name {name!r}, which {distribution} claims, too, and is refused."))
+        return f"the name {name!r} is taken by {holder.distribution}."
 
     def add_strategy(self, name: str, decide: Decider, *, distribution: str) -> None:
         """Take in one strategy, or note why not."""
-        reason = ""
-        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            reason = f"the name {name!r} of its strategy is not lower-case letters, digits and underscores."
-        elif name in self.strategies:
-            reason = f"the name {name!r} of its strategy is taken."
-        elif not callable(decide):
-            reason = f"its strategy {name!r} is no function."
+        self.add_extension(EXTENSIONS[0], name, decide, distribution=distribution)
+
+    def add_extension(self, extension: Extension, name: str, thing: object, *, distribution: str, entry_point: str = "") -> None:
+        """Take in something else that a plugin brings, or note why not."""
+        kept: dict[str, object] = getattr(self, extension.attribute)
+        reason: str | None = None
+        own, name = name, f"{entry_point}:{name}" if extension.qualified else name
+        if not isinstance(own, str) or not NAME.fullmatch(own):
+            reason = f"the name {own!r} of its {extension.noun} is not lower-case letters, digits and underscores."
+        elif extension.qualified and not ENTRY_POINT.fullmatch(entry_point):
+            reason = f"the name {entry_point!r} of its entry point is not letters, digits, dots, hyphens and underscores."
+        elif name in kept:
+            reason = f"the name {name!r} of its {extension.noun} is taken."
+        else:
+            reason = extension.objection(name, thing)
         if reason:
             self.refused.append(Refused(str(name), distribution, reason))
         else:
-            self.strategies[name] = decide
+            kept[name] = thing
 
 
-def _objection(info: object, installed: dict[str, Installed]) -> str | None:
-    if not isinstance(info, ProviderInfo):
-        return f"its hook returned {type(info).__name__} where a ProviderInfo belongs."
-    if info.contract != CONTRACT:
-        return f"it was written for contract {info.contract}, this is contract {CONTRACT}."
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", info.name):
-        return f"its name {info.name!r} is not lower-case letters, digits and underscores."
-    if info.name in installed:
-        return f"the name {info.name!r} is taken by {installed[info.name].distribution}."
-    return None
+UNKNOWN = "an unknown distribution"
+#: What the name of an entry point may be, where it stands in settings.
+ENTRY_POINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def discover(points: Iterable[EntryPoint] | None = None) -> Registry:
-    """Look at what is installed. Only the plugins' registration modules are imported, nothing that talks to an SIS."""
+@dataclass(frozen=True, slots=True)
+class _Plugin:
+    """A plugin that was imported, and what it brings."""
+
+    entry_point: str
+    distribution: str
+    version: str
+    providers: tuple[ProviderInfo, ...]
+    extensions: tuple[tuple[Extension, str, object], ...]
+
+
+def discover(points: Iterable[EntryPoint] | None = None, *, policy: PluginPolicy | None = None) -> Registry:
+    """Look at what is installed. Only the plugins' registration modules are imported, nothing that talks to an SIS.
+
+    `policy` says which plugins may be used; what the environment says applies as well. A name that several plugins claim goes to
+    our own distribution of that name, else to the one called `sis-connect-<name>`, else to the first.
+    """
     registry = Registry()
+    policy = policy_in_environment() | (policy or PluginPolicy())
     found = entry_points(group=hookspecs.ENTRY_POINT_GROUP) if points is None else points
-    for point in sorted(found, key=lambda p: p.name):
-        distribution = point.dist.name if point.dist else "an unknown distribution"
-        version = point.dist.version if point.dist else "?"
-        try:
-            infos, strategies = _registered(point)
-        except BaseException as error:
-            if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-                raise
-            # Whatever a stranger's import does, it must not take the others down; its own words are the reason.
-            registry.refused.append(Refused(point.name, distribution, f"it failed to load ({type(error).__name__}: {error})."))
-            continue
-        for info in infos:
-            registry.add(info, distribution=distribution, version=version)
-        for name, decide in strategies:
-            registry.add_strategy(name, decide, distribution=distribution)
+    plugins = [plugin for point in sorted(found, key=_order) if (plugin := _imported(point, policy, registry)) is not None]
+    own = reserved()
+    for right in range(3):
+        for plugin in plugins:
+            for info in plugin.providers:
+                name = str(getattr(info, "name", ""))
+                if right_to(name, plugin.distribution, own) == right:
+                    _admit(registry, plugin, info, name, policy, own)
+    for plugin in sorted(plugins, key=lambda it: right_to("", it.distribution, own)):
+        for extension, name, thing in plugin.extensions:
+            registry.add_extension(extension, name, thing, distribution=plugin.distribution, entry_point=plugin.entry_point)
     return registry
 
 
-def _registered(point: EntryPoint) -> tuple[list[ProviderInfo], list[tuple[str, Decider]]]:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(point.load(), point.name)
-    manager.check_pending()
-    results: list[Iterable[ProviderInfo]] = manager.hook.sis_connect_providers()
-    strategies: list[Mapping[str, Decider]] = manager.hook.sis_connect_strategies()
-    return [info for result in results for info in result], [item for result in strategies for item in result.items()]
+def _order(point: EntryPoint) -> tuple[str, str]:
+    return point.name, point.dist.name if point.dist else ""
+
+
+def _admit(
+    registry: Registry, plugin: _Plugin, info: ProviderInfo, name: str, policy: PluginPolicy, own: Mapping[str, str]
+) -> None:
+    blocked, reserved_ = policy.against_provider(name), reserved_for_another(name, plugin.distribution, own)
+    if blocked:
+        registry.refused.append(Refused(name, plugin.distribution, blocked, _UNBLOCK))
+    elif reserved_:
+        remedy = f"Install {own[name]}, and remove {plugin.distribution} or block it."
+        registry.refused.append(Refused(name, plugin.distribution, reserved_, remedy))
+    else:
+        registry.add(info, distribution=plugin.distribution, version=plugin.version)
+
+
+_UNBLOCK = "Whoever runs this installation decides which plugins may be used; have the lists changed if it may."
+
+
+def _imported(point: EntryPoint, policy: PluginPolicy, registry: Registry) -> _Plugin | None:
+    """A plugin and what it brings, or None where it cannot be used; the registry learns why."""
+    distribution, version = (point.dist.name, point.dist.version) if point.dist else (UNKNOWN, "?")
+    refused = policy.against(distribution, point.name)
+    if refused is not None:
+        registry.refused.append(Refused(point.name, distribution, refused, _UNBLOCK))
+        return None
+    notes: list[str] = []
+    try:
+        with quiet(notes):
+            manager = pluggy.PluginManager(hookspecs.PROJECT)
+            manager.add_hookspecs(hookspecs)
+            module = point.load()
+            outdated = hookspecs.objection(module)
+            if outdated is not None:
+                registry.refused.append(Refused(point.name, distribution, outdated))
+                return None
+            notes += hookspecs.notes(module)
+            manager.register(module, point.name)
+            manager.check_pending()
+            providers = tuple(_from_hook(manager, "sis_connect_providers", list))
+            extensions = tuple(_extensions(manager, registry, point.name, distribution))
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | GeneratorExit):
+            raise
+        # Whatever a stranger's import does, it must not take the others down; its own words are the reason.
+        reason = f"it failed to load ({type(error).__name__}: {in_short(error)})."
+        registry.refused.append(Refused(point.name, distribution, reason))
+        return None
+    finally:
+        registry.notes += [Noted(distribution, note) for note in notes]
+    registry.note_package(point.module, distribution)
+    return _Plugin(point.name, distribution, version, providers, extensions)
+
+
+def _from_hook(manager: pluggy.PluginManager, hook: str, read: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:
+    for result in getattr(manager.hook, hook)():
+        yield from read(result)
+
+
+def _extensions(
+    manager: pluggy.PluginManager, registry: Registry, entry_point: str, distribution: str
+) -> Iterator[tuple[Extension, str, object]]:
+    """What a plugin brings beside providers. A hook that fails takes nothing from the other ones."""
+    for extension in EXTENSIONS:
+        try:
+            for name, thing in list(_from_hook(manager, extension.hook, lambda result: list(result.items()))):
+                yield extension, name, thing
+        except BaseException as error:
+            if passes(error):
+                raise
+            reason = f"its hook {extension.hook} failed ({type(error).__name__}: {in_short(error)})."
+            registry.refused.append(Refused(entry_point, distribution, reason))
 
 
 def load(target: str) -> Any:
-    """Import `module:attribute`, as a `ProviderInfo` names its parts."""
+    """Import `module:attribute`, as a `ProviderInfo` names its parts. Whatever goes wrong is a `ProviderError`."""
     module, _, attribute = target.partition(":")
+    notes: list[str] = []
     try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        with nullcontext() if module in sys.modules else quiet(notes):
+            return getattr(import_module(module), attribute)
+    except BaseException as error:
+        if passes(error):
+            raise
         raise ProviderError(
-            f"The plugin names {target!r}, which cannot be loaded ({error}).",
+            f"The plugin names {target!r}, which cannot be loaded ({type(error).__name__}: {in_short(error)}).",
             remedy="Reinstall the plugin, or report this to its author.",
         ) from error
+    finally:
+        for note in notes:
+            _log.warning("The module %s of a plugin %s", module, note)
 
 
 def refined(info: ProviderInfo, config: SISProviderConfig) -> ProviderInfo:
@@ -155,16 +332,19 @@ def refined(info: ProviderInfo, config: SISProviderConfig) -> ProviderInfo:
         return info
     try:
         own = load(info.refine)(info, config)
-    except SISError:
-        raise
-    except Exception as error:
-        raise ProviderError(
-            f"The plugin of {info.label} stumbles over the settings of this integration ({type(error).__name__}).",
-            remedy="Check the settings that are its own; if they are right, report this to the plugin's author.",
-        ) from error
-    if not isinstance(own, ProviderInfo) or own.name != info.name:
+        usable = objection(own) is None and own.name == info.name
+    except BaseException as error:
+        if isinstance(error, SISError) or passes(error):
+            raise
+        raise_alone(
+            ProviderError(
+                f"The plugin of {info.label} stumbles over the settings of this integration {described(error)}.",
+                remedy="Check the settings that are its own; if they are right, report this to the plugin's author.",
+            )
+        )
+    if not usable:
         raise ProviderError(
             f"The plugin of {info.label} does not say what it is with the settings of this integration.",
             remedy="Report this to the plugin's author.",
         )
-    return replace(own, refine=None)
+    return own_refined(own)

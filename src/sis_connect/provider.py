@@ -50,6 +50,8 @@ class ProviderInfo:
     URL; `authorize_path` where people consent, `revoke_path` where tokens are given back, `discovery_path` where the SIS tells
     all of these itself. `client_authentication`, `token_method`, `token_headers` and `token_parameters` say how tokens are asked
     for, and `scope` what for, where the settings do not say. `by_grant` is what single grants have otherwise.
+    With the grant `api_key` no token is asked for: each request carries the client secret in `api_key_header`, behind
+    `api_key_prefix`.
     `read_error` names a function that understands the SIS's own error answers: (status, headers, body) -> SISError or None.
     `refine` names a function (info, config) -> ProviderInfo, for what depends on the settings: a product, a version. It is pure.
     `full_every` is hours: where reads of changes only are possible, a read of everything is due after so long.
@@ -78,6 +80,8 @@ class ProviderInfo:
     authorize_path: str | None = None
     discovery_path: str | None = None
     revoke_path: str | None = None
+    api_key_header: str = "Authorization"
+    api_key_prefix: str = "Bearer "
     base_path: bool = True
     local_files: bool = False
     read_error: str | None = None

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from sis_connect.discovery import load
 from sis_connect.errors import ConfigurationError
+from sis_connect.hosting.containment import fault
+from sis_connect.hosting.faults import passes, raise_alone
 from sis_connect.local_files import is_local
 from sis_connect.oauth.wiring import grant_name
 from sis_connect.provider import ProviderInfo
@@ -19,6 +21,7 @@ def own_settings(info: ProviderInfo, config: SISProviderConfig) -> BaseModel | N
     """The provider's own settings. Raises `ConfigurationError` where they, the base URL or the fields do not fit it."""
     _check_address(info, config)
     _check_fields(info, config)
+    _check_custom(info, config)
     grant_name(info, config)
     if info.settings is None:
         if config.options:
@@ -31,17 +34,21 @@ def own_settings(info: ProviderInfo, config: SISProviderConfig) -> BaseModel | N
         return model.model_validate(config.options)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
-        for fault in found:
-            if fault["type"] == "extra_forbidden":
+        for wrong in found:
+            if wrong["type"] == "extra_forbidden":
                 known = ", ".join(sorted([*COMMON_KEYS, *model.model_fields]))
                 raise ConfigurationError(
-                    f"{info.label} has no setting {fault['loc'][0]!r}.",
+                    f"{info.label} has no setting {wrong['loc'][0]!r}.",
                     remedy=f"Correct its name, or leave it out. There are: {known}.",
                 ) from None
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}" for fault in found
+            f"{'.'.join(str(part) for part in wrong['loc'])}: {wrong['msg'].removeprefix('Value error, ')}" for wrong in found
         )
         raise ConfigurationError(f"The settings of {info.label} cannot be used: {faults}.") from None
+    except BaseException as error:
+        if passes(error):
+            raise
+        raise_alone(fault(info, "over the settings that are its own", error))  # settings may be secrets: its words are not told
 
 
 def _check_address(info: ProviderInfo, config: SISProviderConfig) -> None:
@@ -76,4 +83,15 @@ def _check_fields(info: ProviderInfo, config: SISProviderConfig) -> None:
             known += ["guardians"] if "guardians" in offered else []
             raise ConfigurationError(
                 f"There is no field {name!r} to be read on request.", remedy=f"Choose among: {', '.join(known)}."
+            )
+
+
+def _check_custom(info: ProviderInfo, config: SISProviderConfig) -> None:
+    able = [kind for kind in info.capabilities.offered() if info.capabilities.of(kind).custom]
+    for each in config.custom:
+        if not able or each.kind not in (None, *able):
+            whose = f" of {each.kind}" if each.kind else ""
+            remedy = f"Take it out of custom; there may be some of {', '.join(able)}." if able else "Take it out of custom."
+            raise ConfigurationError(
+                f"{info.label} reads no fields of a district's own{whose}, such as {each.name!r}.", remedy=remedy
             )

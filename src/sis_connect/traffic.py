@@ -35,9 +35,11 @@ class _Statistic:
 
 @dataclass(slots=True)
 class Traffic:
-    """Counts calls by path template. `window_left` tells how many requests the rate limit leaves just now."""
+    """Counts calls by path template. `window_left` tells how many requests the rate limit leaves just now, `under_way`
+    whether any is being made."""
 
     window_left: Callable[[], int | None] = lambda: None
+    under_way: Callable[[], bool] = lambda: False
     _by_template: dict[str, _Statistic] = field(default_factory=dict)
 
     def count(self, call: CallLike) -> None:

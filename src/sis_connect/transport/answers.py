@@ -19,6 +19,7 @@ from sis_connect.errors import (
     SISError,
     UnexpectedResponse,
 )
+from sis_connect.hosting.faults import passes
 from sis_connect.transport.addresses import host_elsewhere, origin_of
 from sis_connect.transport.retry import parse_retry_after
 
@@ -95,8 +96,8 @@ def _understood(response: Response, read_error: ErrorReader | None) -> SISError 
         return None
     try:
         return read_error(response.status, response.headers, response.body)
-    except Exception as error:
-        if isinstance(error, SISError):
+    except BaseException as error:
+        if isinstance(error, SISError) or passes(error):
             raise
         # A plugin that stumbles over an error answer must not hide that there was one; its own words may quote the answer.
         return ProviderError(

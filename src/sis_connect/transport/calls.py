@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sis_connect.transport.bodies import BodyFile
+from sis_connect.transport.rate_limit import Limiter
 from sis_connect.transport.signer import Signature
 
 
@@ -13,7 +14,7 @@ from sis_connect.transport.signer import Signature
 class Request:
     """One request as the wire sends it, signed right before. Its repr shows only what a log may show.
 
-    The body of its answer goes `into` a file where there is one.
+    The body of its answer goes `into` a file where there is one. `limiter` is a limit that it counts towards besides that of all.
     """
 
     method: str
@@ -24,6 +25,7 @@ class Request:
     json: object = field(default=None, repr=False)
     signature: Signature | None = field(default=None, repr=False)
     into: BodyFile | None = field(default=None, repr=False)
+    limiter: Limiter | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import BinaryIO, TypeVar
@@ -37,9 +30,11 @@ from sis_connect.errors import (
 )
 from sis_connect.tokens.token_manager import TokenSource
 from sis_connect.transport.addresses import Origin, address, origin_of, safe_base
+from sis_connect.transport.admission import Pause, admitted
 from sis_connect.transport.answers import ErrorReader, Response, as_json, fault
 from sis_connect.transport.bodies import BodyFile, BodyReader
 from sis_connect.transport.calls import Call, CallInProgress, Request
+from sis_connect.transport.certificates import named_certificates
 from sis_connect.transport.circuit_breaker import CircuitBreaker, Verdict
 from sis_connect.transport.network_errors import connect_error, forget_frames
 from sis_connect.transport.rate_limit import Limiter
@@ -63,7 +58,6 @@ _CONNECT_SECONDS = 10.0
 #: Idle connections are closed before common servers close theirs (5 s), so that no request runs into a closing one.
 _IDLE_SECONDS = 3.0
 _Value = TypeVar("_Value")
-_Pause = Callable[[], AbstractContextManager[None]]
 
 
 class Wire:
@@ -94,6 +88,7 @@ class Wire:
         self._connections = asyncio.Semaphore(pool)
         self._client = httpx.AsyncClient(
             follow_redirects=False,
+            verify=_trusted(*named_certificates()),
             timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS), pool=None),
             limits=httpx.Limits(max_connections=pool, max_keepalive_connections=pool, keepalive_expiry=_IDLE_SECONDS),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -102,16 +97,16 @@ class Wire:
             trust_env=self.origin.scheme == "https",
         )
 
-    async def send(self, request: Request, judge: Callable[[Response], _Value], pause: _Pause = nullcontext) -> _Value:
+    async def send(self, request: Request, judge: Callable[[Response], _Value], pause: Pause = nullcontext) -> _Value:
         """Send once; return what `judge` makes of the answer, or raise what it raises. `pause` surrounds waiting in a queue."""
         if origin_of(request.url) != self.origin:
             raise ConfigurationError("A request was about to leave for another server; it was not sent.")
-        async with _entered(self._connections, pause), _entered(self._limiter.slot(), pause) as slot:
+        async with admitted(self._connections, self._limiter, request.limiter, pause) as answered:
             with self._recorded(request) as record, self._translated():
                 async with self._answer(request) as answer:
                     record.status = answer.status_code
                     if not self._urgent:
-                        await slot.answered()  # the headers are here: its rest begins, while the body may take its time
+                        await answered()  # the headers are here: its rest begins, while the body may take its time
                     return judge(await self._read(answer, request.into, record))
 
     async def aclose(self) -> None:
@@ -191,13 +186,10 @@ class Wire:
             raise _network_error(error, self.origin, self._timeout) from error
 
 
-@asynccontextmanager
-async def _entered(context: AbstractAsyncContextManager[_Value], pause: _Pause) -> AsyncIterator[_Value]:
-    """Enter `context` with the budget standing still."""
-    async with AsyncExitStack() as stack:
-        with pause():
-            value = await stack.enter_async_context(context)
-        yield value
+@lru_cache(maxsize=4)
+def _trusted(*certificates: tuple[str, int, int]) -> ssl.SSLContext:
+    """Whom this machine trusts: read once for all clients, for it takes longer than many a request, until it is renewed."""
+    return httpx.create_ssl_context()
 
 
 def _network_error(error: BaseException, origin: Origin, timeout: float) -> NetworkError:
@@ -245,6 +237,8 @@ class Transport:
         on_call: Callable[[Call], None] | None = None,
     ) -> None:
         self.base_url = safe_base(base_url, "base URL")
+        #: How many requests are being made now, those that queue for the limiter included.
+        self.under_way = 0
         self._signer = signer if tokens is None else BearerSigner(tokens)
         self._limiter = limiter
         self._clock = clock
@@ -268,6 +262,10 @@ class Transport:
         """Close all connections."""
         await self._wire.aclose()
 
+    def limit_besides(self, name: str, limit: int, window: float) -> Limiter:
+        """A limit for some of the requests, besides that of all: see `request`."""
+        return self._limiter.besides(name, limit, window)
+
     @property
     def window_left(self) -> int | None:
         """Requests left in the limiter's window now; `None` without a limit."""
@@ -285,11 +283,13 @@ class Transport:
         repeatable: bool = True,
         authenticate: bool = True,
         expect_json: bool = False,
+        limiter: Limiter | None = None,
     ) -> Response:
         """Send a request and return its 2xx answer; everything else is a named error.
 
         `path` lies below the base URL. `template` is the path with its ids left out, for logs; give it wherever the path has any.
-        Only a `repeatable` request is sent again after a failure. `expect_json` demands a complete JSON text.
+        Only a `repeatable` request is sent again after a failure. `expect_json` demands a complete JSON text. `limiter` is a
+        limit that it counts towards besides that of all requests.
         """
         request = Request(
             method=method,
@@ -297,16 +297,25 @@ class Transport:
             url=address(self.base_url, path, params),
             headers=dict(headers or {}),
             json=json,
+            limiter=limiter,
         )
         signer = self._signer if authenticate else None
         tries = Tries(at_most=self._max_attempts if repeatable else 1)
         return await self._within(self._budget, partial(self._attempt, request, signer, expect_json, tries), tries)
 
     async def get_json(
-        self, path: str, *, params: Mapping[str, str] | None = None, template: str | None = None, authenticate: bool = True
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        template: str | None = None,
+        authenticate: bool = True,
+        limiter: Limiter | None = None,
     ) -> Response:
         """GET a complete JSON text. The body is not parsed into objects."""
-        return await self.request("GET", path, params=params, template=template, authenticate=authenticate, expect_json=True)
+        return await self.request(
+            "GET", path, params=params, template=template, authenticate=authenticate, expect_json=True, limiter=limiter
+        )
 
     async def download(
         self,
@@ -344,6 +353,7 @@ class Transport:
 
     async def _within(self, seconds: float, attempt: Callable[[Budget], Awaitable[Response]], tries: Tries) -> Response:
         """Try until it works or is not worth another try, in so many seconds."""
+        self.under_way += 1
         try:
             async with asyncio.timeout(seconds) as deadline:
                 budget = Budget(deadline)
@@ -358,6 +368,8 @@ class Transport:
             raise RequestTimedOut(
                 f"{self._wire.origin.host} gave no complete answer within {seconds:g} seconds, all attempts together."
             ) from None
+        finally:
+            self.under_way -= 1
 
     async def _attempt(
         self, request: Request, signer: Signer | None, expect_json: bool, tries: Tries, budget: Budget

@@ -8,10 +8,9 @@ window, which a count from the sending could not promise.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from aiolimiter import AsyncLimiter
@@ -69,6 +68,10 @@ class WindowLog(Protocol):
         """The request is answered: the slot is free again after `rest` seconds."""
         ...
 
+    def now(self) -> float:
+        """The time that slots are counted in."""
+        ...
+
 
 class MemoryWindowLog:
     """Slots of this process only."""
@@ -90,29 +93,45 @@ class MemoryWindowLog:
         slot = taken.slot if slots[taken.slot] == taken.until else max(slots) + 1
         slots[slot] = self._clock.monotonic() + rest
 
+    def now(self) -> float:
+        return self._clock.monotonic()
+
 
 class Slot:
-    """The right to send one request."""
+    """The right to send one request. Without a `limiter` there is nothing to give back."""
 
-    def __init__(self, give_back: Callable[[], Awaitable[None]]) -> None:
-        self._give_back: Callable[[], Awaitable[None]] | None = give_back
+    def __init__(self, limiter: Limiter | None = None, taken: Taken | None = None) -> None:
+        self._limiter = limiter
+        self._taken = taken
 
     async def answered(self) -> None:
         """The answer's headers are here: the slot begins its rest. Only the first call counts."""
-        give_back, self._give_back = self._give_back, None
-        if give_back is not None:
-            await give_back()
+        await self._give_back(used=True)
 
+    async def unused(self) -> None:
+        """No request was sent: the slot is free at once."""
+        await self._give_back(used=False)
 
-async def _nothing() -> None:
-    """Without a limit, nothing is given back."""
+    async def kept(self) -> bool:
+        """Whether it is still ours for as long as an answer may take. One that waited long is taken anew, if one is free now."""
+        if self._limiter is None or self._taken is None or self._limiter.outlasts_an_answer(self._taken):
+            return True
+        await self.unused()
+        self._taken = await self._limiter.take_now()
+        return self._taken is not None
+
+    async def _give_back(self, *, used: bool) -> None:
+        taken, self._taken = self._taken, None
+        if self._limiter is not None and taken is not None:
+            await self._limiter.give_back(taken, used=used)
 
 
 class Limiter:
     """Hands out slots, first come first served. One per district and credential.
 
     `limit` requests in `window` seconds, or `None` for no limit. `timeout` is the longest that a request waits for its answer: a
-    slot whose holder was killed comes back when that and the window have passed. `smooth` takes the edge off bursts.
+    slot whose holder was killed comes back when that and the window have passed. `smooth` takes the edge off bursts. `patience`
+    is how much longer a slot may be held before its request is sent, where that has to wait for something else.
     """
 
     def __init__(
@@ -125,14 +144,16 @@ class Limiter:
         clock: Clock | None = None,
         timeout: float = 30.0,
         smooth: bool = True,
+        patience: float = 0.0,
     ) -> None:
         self.limit = limit
         self.window = window
         self._clock = clock or SystemClock()
         self._log = log or MemoryWindowLog(self._clock)
         self._key = key
+        self._timeout = timeout
         self._rest = window * MARGIN
-        self._hold = timeout + self._rest
+        self._hold = patience + timeout + self._rest
         self._turn = asyncio.Lock()
         self._pacer = _pacer(limit, window) if limit is not None and smooth else None
         self._left = limit
@@ -143,14 +164,29 @@ class Limiter:
         """Requests left in the window as of the last one; `None` without a limit."""
         return self._left
 
+    def besides(self, name: str, limit: int, window: float) -> Limiter:
+        """A limit for some of the requests, besides this one: kept in the same place, so shared by whom this one is shared by.
+
+        Where this one lets everything through, so does that.
+        """
+        return Limiter(
+            None if self.limit is None else limit,
+            window,
+            log=self._log,
+            key=f"{self._key} {name}",
+            clock=self._clock,
+            timeout=self._timeout,
+            smooth=False,
+            patience=self._timeout,
+        )
+
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
         """Wait for a slot and hold it: until `answered()` is called on it, or else until the request has failed."""
         if self.limit is None:
-            yield Slot(_nothing)
+            yield Slot()
             return
-        taken = await self._take(self.limit)
-        slot = Slot(partial(self._give_back, taken))
+        slot = Slot(self, await self._take(self.limit))
         try:
             yield slot
         finally:
@@ -172,8 +208,18 @@ class Limiter:
         # A slot under way has no known end yet: it may come back much sooner than its hold says, so look again now and then.
         return seconds if seconds <= self._rest else min(seconds - self._rest, self.window / 100, 1.0)
 
-    async def _give_back(self, taken: Taken) -> None:
-        ending = asyncio.create_task(self._log.give_back(self._key, taken, self._rest))
+    def outlasts_an_answer(self, taken: Taken) -> bool:
+        """Whether a slot stays ours while a request that is sent now is answered, and rests."""
+        return taken.until - self._log.now() >= self._timeout + self._rest
+
+    async def take_now(self) -> Taken | None:
+        """A slot, if one is free at this moment."""
+        outcome = await self._log.take(self._key, self.limit or 0, self._hold)
+        return outcome if isinstance(outcome, Taken) else None
+
+    async def give_back(self, taken: Taken, *, used: bool) -> None:
+        """Let a slot rest, or have it free at once where it was not used."""
+        ending = asyncio.create_task(self._log.give_back(self._key, taken, self._rest if used else 0.0))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
         await asyncio.shield(ending)  # whoever is cancelled just now must not leave the slot to its crash rule

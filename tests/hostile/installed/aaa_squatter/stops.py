@@ -1,0 +1,8 @@
+"""Raises what nobody catches."""
+
+
+class Stop(BaseException):
+    pass
+
+
+raise Stop("so there")
