@@ -15,14 +15,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from sis_connect.calendar_settings import GuardProfiles, Pauses
 from sis_connect.capabilities import Kind
+from sis_connect.custom_fields import CustomFields, of_kind
 from sis_connect.errors import ConfigurationError
+from sis_connect.hosting import policy
+from sis_connect.hosting.policy import PluginPolicy
 from sis_connect.oauth.client import ClientAuthentication, SignatureMethod, TokenMethod
 from sis_connect.setting_types import BaseUrl, ExactUrl, Names, Parameters, RateLimit, WebhookSecret, known_zone, query_apart
 
 #: `sis_wins`, `local_wins`, `newest_wins`, `manual`, or one that a plugin brings.
 Strategy = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Owner = Literal["shared", "sis", "local"]
-GrantName = Literal["client_credentials", "password", "authorization_code", "oauth1", "basic", "none"]
+GrantName = Literal["client_credentials", "password", "authorization_code", "oauth1", "basic", "api_key", "none"]
 
 
 class FieldPolicy(BaseModel):
@@ -40,7 +43,8 @@ class SISProviderConfig(BaseModel):
     `rate_limit` is (requests, seconds) or `off`. `timeout` is seconds for one answer, `budget` seconds for one request with
     all its attempts. `concurrency` is how many requests may be under way at once, `pool` how many connections are kept.
     `batch_size` is how many records go to a host app's target at once. `school_year` is the year it ends in. `fields` names
-    on-request fields to read and keep, such as `birth_date` or `students.gender`. `absence_grace` is hours, as is `full_every`:
+    on-request fields to read and keep, such as `birth_date` or `students.gender`, and `custom` declares the district's own,
+    such as `students.bus_route:text` (see `custom_fields`). `absence_grace` is hours, as is `full_every`:
     where the SIS can list changes only, everything is read again after so long, and with 0 each time. `policies` holds field
     policies by `kind.field`. `options` are the provider's own keys.
 
@@ -54,6 +58,8 @@ class SISProviderConfig(BaseModel):
     `oauth1` each request is signed by `signature_method`. `authorize_url`, `issuer` and `revocation_url` are those of the SIS,
     where the provider cannot know them. A token is renewed `renew_before` seconds before its end, or when a quarter of its life
     is left. `webhook_secret` is what those must have who send us word of changes; two of them, with a comma, while it is changed.
+
+    `guards`, `listeners` and `target` choose what plugins bring (see `hookspecs`), such as `harbor:quiet_days`.
 
     `match_email` lets an e-mail address tell whom of an app's own people a new record is: not where families share one.
     """
@@ -93,11 +99,15 @@ class SISProviderConfig(BaseModel):
     school_year: Annotated[int, Field(ge=1990, le=2200)] | None = None
     schools: Names = ()
     fields: Names = ()
+    custom: CustomFields = ()
     strategy: Strategy = "sis_wins"
     policies: dict[str, FieldPolicy] = Field(default_factory=dict)
     guard_profiles: GuardProfiles = ()
     pauses: Pauses = ()
     coverage: Literal["warn", "hold"] = "warn"
+    guards: Names = ()
+    listeners: Names = ()
+    target: str | None = None
     match_email: bool = False
     absence_grace: Annotated[float, Field(ge=0)] = 12.0
     full_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -111,7 +121,8 @@ class SISProviderConfig(BaseModel):
     def asked(self, kind: Kind) -> frozenset[str]:
         """The on-request fields that this integration asks for."""
         names = (name.rpartition(".") for name in self.fields)
-        return frozenset(field for owner, _, field in names if owner in ("", kind))
+        asked = frozenset(field for owner, _, field in names if owner in ("", kind))
+        return asked | {"custom"} if of_kind(self.custom, kind) else asked
 
 
 #: Settings that are secrets: never on a command line, never stored among the others.
@@ -155,6 +166,8 @@ class SISConfigManager:
         base_url = "https://sis.example.org"
         client_id = "…"
         client_secret_file = "lincoln.secret"
+
+    The table `[plugins]` is no integration: it says which plugins may be used (`blocked`, `allowed`).
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
@@ -163,16 +176,12 @@ class SISConfigManager:
     def load(self, path: str | Path) -> dict[str, SISProviderConfig]:
         """Read all integrations that a TOML file declares."""
         path = Path(path)
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigurationError(
-                f"There is no file {path}.", remedy="Name the file that declares the integrations."
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path} is not valid TOML: {error}.") from error
+        document = _document(path)
         configs = {}
         for name, table in document.items():
+            if name == policy.TABLE:
+                policy.policy_in_table(table, origin=f"{path}, [{name}]")
+                continue
             if not isinstance(table, dict):
                 raise ConfigurationError(
                     f"{path} has {name!r} outside any integration.", remedy=f"Put it under a table such as [{name}]."
@@ -184,6 +193,12 @@ class SISConfigManager:
                     values[key] = read_secret(path.parent / str(secret_file))
             configs[name] = self.resolve(name, values, origin=f"{path}, [{name}]")
         return configs
+
+    def plugins(self, path: str | Path) -> PluginPolicy:
+        """Which plugins a TOML file lets be used, in its table `[plugins]`: all of them, where there is no such file or table."""
+        path = Path(path)
+        table = _document(path).get(policy.TABLE) if path.exists() else None
+        return PluginPolicy() if table is None else policy.policy_in_table(table, origin=f"{path}, [{policy.TABLE}]")
 
     def resolve(
         self,
@@ -203,11 +218,24 @@ class SISConfigManager:
         values = {**stored, **_for_this_address(secrets or {}, stored, given), **given, **(overrides or {})}
         return validated(values, origin=origin)
 
+    def one(self, name: str, key: str, stored: Mapping[str, Any]) -> Any:
+        """A single setting of an integration, as the environment says or as it is stored. It is not validated."""
+        return self._from_environment(name, known=(key,)).get(key, stored.get(key))
+
     def _from_environment(self, name: str, *, known: Collection[str]) -> dict[str, str]:
         # Only keys that mean something: the variables of `lincoln_high` begin like those of `lincoln`, too.
         prefix = "SIS_CONNECT_" + re.sub(r"[^A-Z0-9]", "_", name.upper()) + "_"
         given = {key.removeprefix(prefix).lower(): value for key, value in self._environment.items() if key.startswith(prefix)}
         return {key: value for key, value in given.items() if key in known}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"There is no file {path}.", remedy="Name the file that declares the integrations.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}.") from error
 
 
 def _for_this_address(
@@ -256,7 +284,7 @@ def key_file_in_environment(environment: Mapping[str, str] | None = None) -> str
 
 
 def key_source_in_environment(environment: Mapping[str, str] | None = None) -> str | None:
-    """Where else the keys that seal secrets are kept, from `SIS_CONNECT_KEY_SOURCE`: `keyring`."""
+    """Where else the keys that seal secrets are kept, from `SIS_CONNECT_KEY_SOURCE`: `keyring`, or a source of a plugin."""
     return (os.environ if environment is None else environment).get("SIS_CONNECT_KEY_SOURCE") or None
 
 

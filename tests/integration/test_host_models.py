@@ -209,34 +209,6 @@ async def test_user_names_collide_and_everybody_gets_one_of_his_own(desk: Desk, 
 # -- the app's own edits -----------------------------------------------------------------------------------------------
 
 
-async def test_an_edit_in_the_app_stays_and_what_changes_meanwhile_comes_through(desk: Desk, app: App) -> None:
-    feed = desk.sis.put("students", student("s1"))
-    await desk.sync()
-    app.edit("s1", first_name="Edie")
-    feed["s1"] = student("s1", grade="06")
-    await desk.sync()
-    assert (app.users()["s1"]["first_name"], app.users()["s1"]["grade"]) == ("Edie", "06")
-
-
-async def test_an_edit_alone_is_noticed(desk: Desk, app: App) -> None:
-    desk.settings["policies"] = {"students.grade": {"owner": "sis"}}
-    desk.sis.put("students", *students(5))
-    await desk.sync()
-    app.edit("s0002", grade="09")
-    assert (await desk.sync()).changes["students"] == {"update": 1, "unchanged": 4}
-    assert app.users()["s0002"]["grade"] == "05"
-
-
-async def test_a_row_that_the_app_deletes_is_noticed(desk: Desk, app: App) -> None:
-    desk.sis.put("students", *students(3))
-    await desk.sync()
-    with app.open() as session:
-        session.execute(delete(User).where(User.sis_id == "s0001"))
-    report = await desk.sync()
-    assert report.changes["students"] == {"create": 1, "unchanged": 2}
-    assert set(app.users()) == {"s0000", "s0001", "s0002"}
-
-
 async def test_what_the_app_has_no_place_for_is_no_change_of_it(desk: Desk, app: App) -> None:
     feed = desk.sis.put("students", student("s1", middle_name="Ann"))
     await desk.sync()
@@ -244,17 +216,6 @@ async def test_what_the_app_has_no_place_for_is_no_change_of_it(desk: Desk, app:
     report = await desk.sync()
     assert report.changes["students"] == {"unchanged": 1}
     assert await desk.ask("SELECT * FROM sis_candidate") == []
-
-
-async def test_an_edit_between_plan_and_apply_is_not_overwritten(desk: Desk, app: App) -> None:
-    feed = desk.sis.put("students", student("s1"), student("s2"))
-    await desk.sync()
-    feed["s1"], feed["s2"] = student("s1", grade="06"), student("s2", grade="06")
-    planned = await desk.plan()
-    app.edit("s1", grade="07")
-    report = await desk.apply(planned)
-    assert (report.changes["students"], report.skipped["students"]) == ({"update": 1}, {"update": 1})
-    assert app.users()["s1"]["grade"] == "07"
 
 
 # -- killed ------------------------------------------------------------------------------------------------------------

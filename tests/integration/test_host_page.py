@@ -16,9 +16,15 @@ from sis_connect.service import SISService
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.tables import roster_fields
 from sis_connect.targets import Model
+from sis_connect.testing import check_target
 from sis_connect.testing.sandbox import running_sandbox
+from sis_connect.testing.target_suite import target_checks
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-models.md"
+
+
+def examples() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 async def test_the_page_about_your_own_models_can_be_followed(
@@ -26,8 +32,7 @@ async def test_the_page_about_your_own_models_can_be_followed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    examples = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    (tmp_path / "attendance_app.py").write_text("\n\n".join(examples), encoding="utf-8")
+    (tmp_path / "attendance_app.py").write_text("\n\n".join(examples()), encoding="utf-8")
     app = vars(import_module("attendance_app"))
     with running_sandbox(discover().info("powerschool"), students=60) as sandbox:
         monkeypatch.setenv("SIS_CONNECT_TODAY", sandbox.date.isoformat())
@@ -50,6 +55,14 @@ async def test_the_page_about_your_own_models_can_be_followed(
         assert session.scalars(select(func.count(user.login.distinct()))).one() > 60
         assert session.scalars(select(func.count()).select_from(membership).join(user)).one() > 100
     app["engine"].dispose()
+    suite = type("Some", (app["TestRosterInOurModels"],), {"only": ("arrives", "blanks", "bad_record")})
+    report = await check_target(suite)
+    assert len(report.of("passed")) == 3, report.text()
+
+
+def test_the_page_names_every_check_of_the_suite() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text(encoding="utf-8").partition("## Testing")[2], re.MULTILINE))
+    assert told == {check.name: check.title for check in target_checks()}
 
 
 def test_the_page_explains_every_part_of_a_model() -> None:

@@ -218,7 +218,7 @@ async def test_p12_one_listener_that_fails_keeps_nobody_else_from_being_told(
     feed = desk.sis.put("students", *students(2, given_name="Bartholomew"))
     report = await service.sync("lincoln")
     assert (report.status, heard) == ("succeeded", ["A", "s0000", "s0001"])
-    assert "The listener first failed (RuntimeError)." in caplog.text
+    assert f"The listener first failed (RuntimeError), in {__name__}:fails." in caplog.text
     assert "Bartholomew" not in caplog.text
     feed["s0001"] = student("s0001", given_name="Bartholomew", grade="06")
     telling(service, first=lambda event: heard.append(f"first {event.sis_id}"))

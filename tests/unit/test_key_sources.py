@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keyring
 import pytest
@@ -217,7 +218,7 @@ def test_an_argument_goes_before_the_environment(tmp_path: Path, monkeypatch: py
     database = f"sqlite:///{tmp_path / 'roster.db'}"
     origins: list[object] = []
 
-    def look(**arguments: str) -> None:
+    def look(**arguments: Any) -> None:
         origins.append(getattr(key_source_for(database, **arguments), "origin", None))
 
     look()

@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
+from sis_connect.chosen import Choices
 from sis_connect.clock import Clock, SystemClock
 from sis_connect.discovery import Registry, discover
 from sis_connect.events import Listener, RosterHandler
@@ -84,17 +85,19 @@ class SISService(Connections, TokenCare, Quality, Following, SchoolYears, Syncs,
         remembered how far they came (see `deliver`). `permission` is asked before anybody decides anything: called with actor,
         action and integration, it must return True. Events, and the details of plans, are kept for `retention_days`, else for
         `SIS_CONNECT_RETENTION_DAYS`, else for 90 days. The roster is kept in the app's own models where a `target` is given (see
-        `sis_connect.targets`), or one for an integration by its name in `targets`; else in the built-in tables.
+        `sis_connect.targets`), or one for an integration by its name in `targets`; else as its setting `target` says, and without
+        that in the built-in tables.
         """
         database = database or database_in_environment() or DEFAULT_DATABASE
-        keys = key_source or key_source_for(database, key=key, key_file=key_file)
+        registry = registry or discover()
+        keys = key_source or key_source_for(database, key=key, key_file=key_file, brought=Choices(registry).key_source)
         async with open_store(database) as store:
             service = cls(
                 store,
                 key_source=keys,
                 clock=clock or SystemClock(),
                 today=today or today_in_environment(),
-                registry=registry or discover(),
+                registry=registry,
                 config_manager=config_manager or SISConfigManager(),
                 on_event=on_event,
                 permission=permission,

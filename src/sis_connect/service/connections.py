@@ -9,6 +9,8 @@ from typing import Any
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.errors import ConfigurationError
 from sis_connect.health import Health, Operation, health_of, latest_operations
+from sis_connect.hosting.containment import findings_of
+from sis_connect.hosting.watchdog import Watchdog
 from sis_connect.provider import Finding
 from sis_connect.roster.export import kept_rows, roster_rows
 from sis_connect.service.ground import Ground
@@ -22,6 +24,7 @@ class Connections(Ground):
 
     async def create_integration(self, name: str, config: SISProviderConfig, *, actor: str = "") -> Integration:
         """Store an integration, or replace the settings of the one of that name. The client secret is sealed."""
+        self._choices.demand(config)
         return await self._integrations.create(name, config, actor=actor)
 
     async def stored_settings(self, name: str) -> dict[str, Any]:
@@ -40,8 +43,11 @@ class Connections(Ground):
         """Try the connection and say what is right and wrong with it, in plain words. Changes nothing at the SIS."""
         row = await self._integrations.row(name)
         info, config = await self._integrations.opened(row)
-        async with self._provider(row, info, config, Traffic()) as opened:
-            return list(await opened.provider.check())
+        with Watchdog(self.registry.packages()) as watchdog:
+            async with self._provider(row, info, config, Traffic()) as opened:
+                findings = await findings_of(opened.provider, info)
+            blocked = [Finding(topic="event loop", level="warning", message=it["message"]) for it in watchdog.warnings()]
+        return [*findings, *blocked]
 
     async def operations(self, name: str | None = None, *, limit: int = 50) -> list[Operation]:
         """The latest runs, newest first."""
@@ -56,7 +62,7 @@ class Connections(Ground):
         row = await self._integrations.row(name)
         if kind not in KINDS:
             raise ConfigurationError(f"There is no kind {kind!r}.", remedy=f"The kinds are {', '.join(KINDS)}.")
-        elsewhere = self._targets.elsewhere(row.id, name, kind)
+        elsewhere = self._targets.elsewhere(row, kind)
         rows = kept_rows(self._store, kind, elsewhere) if elsewhere else roster_rows(self._store, row.id, kind)
         async with aclosing(rows) as records:
             async for record in records:

@@ -170,7 +170,7 @@ class Decisions(Ground):
         self._demand(actor, "edit", name)
         row = await self._integrations.row(name)
         values = checked(_known(kind), fields)
-        if self._targets.elsewhere(row.id, name, kind) is not None:
+        if self._targets.elsewhere(row, kind) is not None:
             raise ConfigurationError(
                 f"The {kind} of {name} are kept in the app's own models.", remedy="Edit them there; the next sync sees it."
             )

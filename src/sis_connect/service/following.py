@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from sqlalchemy import Row
 
 from sis_connect.errors import ConflictError, NotOffered, SISError
+from sis_connect.hosting.faults import described, passes
 from sis_connect.provider import Scope
 from sis_connect.roster.hints import Work, at_most, pause, rest, sort_out
 from sis_connect.roster.report import SyncReport
@@ -109,8 +110,10 @@ class Following(RealTime, Syncs):
             reports = await step
         except SISError as error:
             reports = [_failure(name, error)]
-        except Exception as error:  # noqa: BLE001 - a stranger's mistake; its own words may hold data
-            message = f"A run has stumbled ({type(error).__name__})."
+        except BaseException as error:
+            if passes(error):
+                raise
+            message = f"A run has stumbled {described(error)}."  # a stranger's mistake; its own words may hold data
             reports = [_failure(name, SISError(message, remedy="Report this to the author of the plugin, or of sis-connect."))]
         task = asyncio.current_task()
         if task is not None and task.cancelling():

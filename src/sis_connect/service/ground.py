@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from sqlalchemy import Row
 
+from sis_connect.chosen import Choices
 from sis_connect.clock import Clock, school_date
 from sis_connect.connection import OpenProvider, open_provider
 from sis_connect.discovery import Registry
 from sis_connect.errors import AuthorizationError, SISError
 from sis_connect.events import Listener
+from sis_connect.hosting.containment import time_zone_of
+from sis_connect.hosting.watchdog import Watchdog
 from sis_connect.provider import ProviderInfo
 from sis_connect.roster.report import Progress
 from sis_connect.roster.sync import Synchroniser
@@ -51,10 +55,11 @@ class Ground:
         self.registry = registry
         self._store, self._clock, self._today = store, clock, today
         self._permission = permission
-        self._targets = targets or TargetChoice()
+        self._choices = Choices(registry)
         self._integrations = Integrations(
             store, key_source=key_source, clock=clock, registry=registry, config_manager=config_manager
         )
+        self._targets = replace(targets or TargetChoice(), brought=self._choices.target, chosen=self._integrations.target)
         self._tokens = TokenAccessor(store, self._integrations, registry, clock, on_event)
         self._token_operations = TokenOperations(store, self._integrations, clock, self._tokens)
         self._authorizations = Authorizations(store, self._integrations, registry, clock, self._tokens)
@@ -75,20 +80,24 @@ class Ground:
         info, config = await self._integrations.opened(row)
         traffic = Traffic()
         async with AsyncExitStack() as stack:
+            watchdog = stack.enter_context(Watchdog(self.registry.packages()))
             opened = None if offline else await stack.enter_async_context(self._provider(row, info, config, traffic))
             yield Synchroniser(
                 store=self._store,
                 target=await self._targets.target_of(self._store, row.id, name, config),
+                target_name=self._targets.known_as(name, config.target),
                 integration_id=row.id,
                 integration=name,
                 info=info,
                 config=config,
                 clock=self._clock,
-                today=await self._school_date(row, config, opened),
+                today=await self._school_date(row, config, opened, info),
                 traffic=traffic,
                 provider=opened.provider if opened else None,
                 progress=progress,
                 strategies=self.registry.strategies,
+                guards=self._choices.guards(config.guards),
+                notices=watchdog.warnings,
             )
 
     @asynccontextmanager
@@ -101,16 +110,19 @@ class Ground:
             self._tokens.source(row, info, config, limiter=limiter, on_call=traffic.count) as tokens,
             open_provider(info, config, limiter=limiter, tokens=tokens, clock=self._clock, on_call=traffic.count) as opened,
         ):
+            if (transport := opened.transport) is not None:
+                traffic.under_way = lambda: transport.under_way > 0
             yield opened
 
-    async def _school_date(self, row: Row[Any], config: SISProviderConfig, opened: OpenProvider | None) -> date:
+    async def _school_date(
+        self, row: Row[Any], config: SISProviderConfig, opened: OpenProvider | None, info: ProviderInfo | None = None
+    ) -> date:
         if self._today is not None:
             return self._today
         zone = config.time_zone or row.time_zone
-        if zone is None and opened is not None:
-            ask = getattr(opened.provider, "time_zone", None)
+        if zone is None and opened is not None and info is not None:
             try:
-                zone = await ask() if ask is not None else None
+                zone = await time_zone_of(opened.provider, info)
             except SISError:
                 zone = None  # the run itself will say what is wrong with the connection
             if zone is not None:

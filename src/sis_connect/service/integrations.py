@@ -177,6 +177,10 @@ class Integrations:
         secrets = opened_settings(await self.vault(), row) if sealed else {}
         return self._config_manager.resolve(row.name, stored, secrets=secrets, origin=f"the integration {row.name}")
 
+    def target(self, row: Row[Any]) -> str | None:
+        """The target that the settings of an integration name, of those that plugins bring."""
+        return self._config_manager.one(row.name, "target", json.loads(row.settings)) or None
+
     async def stored(self, name: str) -> dict[str, Any]:
         """What is stored of an integration's settings, without secrets; nothing where there is no such integration."""
         row = await self._find(name)

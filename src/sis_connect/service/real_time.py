@@ -15,6 +15,8 @@ from sqlalchemy import Row, update
 
 from sis_connect import audit
 from sis_connect.errors import ConfigurationError, NotOffered
+from sis_connect.hosting.containment import blamed
+from sis_connect.hosting.faults import passes
 from sis_connect.provider import Hint, Subscriber
 from sis_connect.roster.hints import usable
 from sis_connect.service.ground import Ground
@@ -64,7 +66,9 @@ class RealTime(Ground):
         info, _ = await self._integrations.opened(row)
         try:
             hints = usable(hints_in(headers, body, form=info.hints))
-        except Exception as error:  # noqa: BLE001 - whatever a stranger sends, and whatever a plugin makes of it
+        except BaseException as error:  # whatever a stranger sends, and whatever a plugin makes of it
+            if passes(error):
+                raise
             _log.warning("A delivery for %s cannot be read (%s).", name, type(error).__name__)
             return Receipt("unreadable")
         return await self._kept(row.id, hints, delivery)
@@ -155,7 +159,8 @@ class RealTime(Ground):
                     f"{info.label} cannot be told where to send word of changes.",
                     remedy="Follow its changes with `sis-connect watch`, or have another sender use the webhook.",
                 )
-            yield opened.provider
+            with blamed(info, "while it arranged for word of changes"):  # nothing but what it is asked runs in here
+                yield opened.provider
 
     async def _note(self, name: str, action: str, actor: str, detail: Mapping[str, object]) -> None:
         async with self._store.write() as connection:

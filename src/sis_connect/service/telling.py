@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from sis_connect.errors import ConfigurationError, ConflictError, SISError
 from sis_connect.events import RosterEvent, RosterHandler
+from sis_connect.hosting.faults import described, passes, raise_alone
+from sis_connect.hosting.watchdog import Watchdog
 from sis_connect.roster import chronicle
 from sis_connect.roster.sync import Synchroniser
 from sis_connect.service.ground import Ground, OnProgress
@@ -22,6 +26,8 @@ _log = logging.getLogger(__name__)
 KEPT_DAYS = 90.0
 #: After how many events it is noted how far a listener has been told: so many may come again after a crash.
 NOTED_EVERY = 100
+#: How many seconds a listener of a plugin may take for an event.
+PATIENCE = 60.0
 
 
 class Telling(Ground):
@@ -141,29 +147,83 @@ class Telling(Ground):
     async def _synchroniser(self, name: str, progress: OnProgress, *, offline: bool = False) -> AsyncIterator[Synchroniser]:
         async with super()._synchroniser(name, progress, offline=offline) as run:
             yield run
-        await self._tell_listeners()
+        failures = await self._tell_listeners(run)
+        for report in run.operations.reports:
+            report.warnings += failures
         await self._expire()
 
-    async def _tell_listeners(self) -> None:
-        """Tell everybody. One who fails is logged, and told again next time; the others are told all the same (promise P12)."""
+    async def _tell_listeners(self, run: Synchroniser) -> list[dict[str, Any]]:
+        """Tell everybody: the app's own of all integrations, those of plugins of the one that has chosen them.
+
+        One who fails is logged and named, and told again next time; the others are told all the same (promise P12).
+        """
+        failures = []
         for listener, handler in self._listeners.items():
-            try:
-                await self._deliver(handler, listener, None, wait=False)
-            except ConflictError as error:
-                if error.retryable:
-                    continue  # another process is telling it
-                _log.error("The listener %s is not told any more: %s", listener, error)
-            except Exception as error:  # noqa: BLE001 - whatever an app's own code may raise
-                # Its message may hold anything, so only its class is shown (promise P7).
-                _log.error(
-                    "The listener %s failed (%s). It is told again after the next operation.", listener, type(error).__name__
-                )
+            failures += await self._tell_one(listener, handler, listener, None)
+        if run.config.listeners:
+            with Watchdog(self.registry.packages()) as watchdog:
+                for chosen in dict.fromkeys(run.config.listeners):
+                    failures += await self._tell_one(chosen, None, f"{chosen} of {run.integration}", run.integration_id)
+            failures += watchdog.warnings()
+        return failures
+
+    async def _tell_one(
+        self, name: str, handler: RosterHandler | None, cursor: str, integration_id: int | None
+    ) -> list[dict[str, Any]]:
+        try:
+            told = _held(handler) if handler else _held(self._choices.listener(name), patience=PATIENCE)
+        except SISError as error:
+            return [_failure(name, str(error))]  # a plugin that is not there: the events wait for it
+        try:
+            await self._deliver(told, cursor, integration_id, wait=False)
+        except _Stumbled as stumbled:
+            return [_failure(name, f"The listener {name} failed {stumbled}. It is told again after the next operation.")]
+        except ConflictError as error:
+            if error.retryable:
+                return []  # another process is telling it
+            return [_failure(name, f"The listener {name} is not told any more: {error}")]
+        except Exception as error:  # noqa: BLE001 - whatever stopped us, the operation is done and the others are to be told
+            return [
+                _failure(name, f"The listener {name} could not be told {described(error)}. It is told after the next operation.")
+            ]
+        return []
 
     async def _expire(self) -> None:
         try:
             await outbox.expire(self._store, self._clock.now() - self._retention)
         except SISError as error:
             _log.warning("What is not needed any more could not be dropped: %s", error)  # the next operation tries again
+
+
+def _held(handler: RosterHandler, *, patience: float | None = None) -> RosterHandler:
+    """A listener that may raise anything, errors of ours, too, which mean something here and are not for it to raise.
+
+    One of a plugin must not keep everybody waiting: where it is async, it has `patience` seconds for an event.
+    """
+
+    async def told(event: RosterEvent) -> None:
+        try:
+            outcome = handler(event)
+            if inspect.isawaitable(outcome):
+                async with asyncio.timeout(patience):
+                    await outcome
+        except BaseException as error:
+            if passes(error):
+                raise  # it was not the listener that said so
+            # Its message may hold anything, so only its class and its place are told (promise P7).
+            raise_alone(_Stumbled(described(error)))
+
+    return told
+
+
+class _Stumbled(Exception):  # noqa: N818 - never leaves this module
+    """A listener has raised something: its class, and where."""
+
+
+def _failure(name: str, message: str) -> dict[str, Any]:
+    """What a report says of a listener, and the log."""
+    _log.error("%s", message)
+    return {"warning": "listener_failed", "message": message, "listener": name}
 
 
 def _check_name(listener: str) -> None:

@@ -6,15 +6,18 @@ between, it is handed over again. The key that a row there carries tells that it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol, runtime_checkable
 
+from sqlalchemy import Table, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sis_connect.capabilities import KINDS, Kind
+from sis_connect.errors import ConfigurationError
 from sis_connect.store.creations import Outcome, Write
+from sis_connect.store.tables import integration, mappings, rosters
 from sis_connect.store.target import LocalRow, RosterTarget
 
 
@@ -61,6 +64,44 @@ class Elsewhere(RosterTarget, Protocol):
     async def rename_there(self, kind: Kind, names: Mapping[str, str]) -> Collection[str]:
         """As `Renaming.rename`, in a transaction of its own."""
         ...
+
+
+async def demand_the_same(connection: AsyncConnection, integration_id: int, kept: frozenset[Kind], name: str | None) -> None:
+    """Refuse to work with another target than the one that keeps this roster, and remember which one that is.
+
+    All that the former holds would look like deleted (promise P6), or be created once more in the other. `kept` are the kinds
+    that a target keeps outside the built-in tables. `name` is that of a plugin's target and "" that of the built-in tables; what
+    an app has declared has none, since a plugin may bring the same for the command line.
+    """
+    query = select(integration.c.kept_elsewhere, integration.c.target).where(integration.c.id == integration_id)
+    found = (await connection.execute(query)).first()
+    known, before = (frozenset((found.kept_elsewhere or "").split()), found.target or "") if found else (frozenset(), "")
+    if name not in (None, before):
+        if not await _any_row(connection, mappings, KINDS, integration_id):
+            known = frozenset()  # nothing is kept anywhere yet
+        elif before:
+            raise ConfigurationError(
+                f"The target {before} keeps the roster of this integration, and its settings name {name or 'none'} now.",
+                remedy=f"Set target to {before} again, or connect the district under another name to begin anew.",
+            )
+        elif await _any_row(connection, rosters, kept or KINDS, integration_id):
+            raise ConfigurationError(
+                f"The built-in tables keep the roster of this integration, and its settings name the target {name} now.",
+                remedy="Take the setting target out again, or connect the district under another name to begin anew.",
+            )
+    if missing := sorted(known - kept):
+        raise ConfigurationError(
+            f"An app keeps the {' and '.join(missing)} of this integration in models of its own, and they are not here.",
+            remedy="Run this from the app, whose service is opened with target= or targets=, or give the setting target.",
+        )
+    values = {"kept_elsewhere": " ".join(sorted(known | kept)) or None, "target": (before if name is None else name) or None}
+    if found is not None and values != {"kept_elsewhere": found.kept_elsewhere, "target": found.target}:
+        await connection.execute(update(integration).where(integration.c.id == integration_id).values(**values))
+
+
+async def _any_row(connection: AsyncConnection, tables: Mapping[Kind, Table], kinds: Iterable[Kind], integration_id: int) -> bool:
+    there = [exists().where(tables[kind].c.integration_id == integration_id) for kind in kinds]
+    return bool((await connection.execute(select(or_(*there)))).scalar())
 
 
 def kept_elsewhere(target: object) -> frozenset[Kind]:

@@ -69,8 +69,7 @@ integration = Table(
     Column("discovered", Text),
     Column("webhook_secret", LargeBinary),
     Column("school_year", Integer),
-    Column("integrity", Text),
-    Column("kept_elsewhere", Text),
+    *(Column(name, Text) for name in ("integrity", "kept_elsewhere", "target")),
 )
 
 #: `state` is `active`, `failing` (a renewal failed, the next one is tried at `next_try_at`), `broken` (only a person can help)

@@ -38,7 +38,7 @@ class SQLWindowLog:
             raise
 
     async def give_back(self, key: str, taken: Taken, rest: float) -> None:
-        free_at = self._now() + rest  # counted from the answer, not from our turn at the database
+        free_at = self.now() + rest  # counted from the answer, not from our turn at the database
         try:
             async with self._store.write() as connection:
                 await self._give_back(connection, key, taken, free_at)
@@ -52,7 +52,7 @@ class SQLWindowLog:
         await _serialise(connection, key)
         rows = await connection.execute(select(rate_slot.c.slot, rate_slot.c.free_at).where(rate_slot.c.limit_key == key))
         slots: dict[int, float] = {row.slot: row.free_at for row in rows}
-        now = self._now()
+        now = self.now()
         for slot, free_at in heal(slots, now, hold).items():
             slots[slot] = free_at
             await _set(connection, key, slot, free_at, known=True)
@@ -70,7 +70,7 @@ class SQLWindowLog:
         last = await connection.scalar(select(func.max(rate_slot.c.slot)).where(rate_slot.c.limit_key == key))
         await _set(connection, key, 0 if last is None else last + 1, free_at, known=False)
 
-    def _now(self) -> float:
+    def now(self) -> float:
         return self._clock.now().timestamp()
 
 

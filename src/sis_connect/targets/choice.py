@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from sis_connect.capabilities import Kind
-from sis_connect.errors import ConfigurationError
+from sis_connect.errors import ConfigurationError, SISError
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.elsewhere import Elsewhere
 from sis_connect.store.sql import Store
@@ -32,24 +32,35 @@ class Bindable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TargetChoice:
-    """The targets of a service: `named` for single integrations, and one for all others; without, the built-in tables."""
+    """The targets of a service: `named` for single integrations, and one for all others, as an app has declared them.
+
+    Where it has not, `chosen` is what an integration's settings name of what plugins bring, and `brought` finds that. Without
+    either, a roster is kept in the built-in tables.
+    """
 
     target: Bindable | None = None
     named: Mapping[str, Bindable] = field(default_factory=dict)
+    brought: Callable[[str], Bindable] | None = None
+    chosen: Callable[[Row[Any]], str | None] = lambda row: None
 
-    def declared(self, name: str) -> Bindable | None:
-        """What was declared for an integration; none where it is kept in the built-in tables."""
-        return self.named.get(name, self.target)
+    def declared(self, name: str, chosen: str | None = None) -> Bindable | None:
+        """What goes for an integration; none where it is kept in the built-in tables."""
+        declared = self.named.get(name, self.target)
+        return self.brought(chosen) if declared is None and chosen and self.brought is not None else declared
 
-    def elsewhere(self, integration_id: int, name: str, kind: Kind) -> Elsewhere | None:
-        """Where an app keeps the records of a kind by itself; none where they lie in the built-in tables."""
-        declared = self.declared(name)
-        target = declared.bind(integration_id, name) if declared is not None else None
+    def known_as(self, name: str, chosen: str | None) -> str | None:
+        """The name of a plugin's target that goes for an integration, "" for the built-in tables. An app's own has none."""
+        return None if self.named.get(name, self.target) is not None else chosen or ""
+
+    def elsewhere(self, row: Row[Any], kind: Kind) -> Elsewhere | None:
+        """Where the records of an integration lie, of a kind that an app keeps; none where they are in the built-in tables."""
+        declared = self.declared(row.name, self.chosen(row))
+        target = declared.bind(row.id, row.name) if declared is not None else None
         return target if isinstance(target, Elsewhere) and target.keeps(kind) else None
 
     async def target_of(self, store: Store, integration_id: int, name: str, config: SISProviderConfig) -> RosterTarget:
         """The target of one integration."""
-        declared = self.declared(name)
+        declared = self.declared(name, config.target)
         if declared is None:
             return BuiltInTarget(integration_id, match_email=config.match_email)
         if not declared.tells_apart:
@@ -59,10 +70,16 @@ class TargetChoice:
     async def _demand_alone(self, store: Store, name: str, declared: Bindable) -> None:
         """Ids are unique in one district only: two may not meet in one table that does not tell them apart."""
         async with store.read() as connection:
-            names = (await connection.execute(select(table.c.name).where(table.c.removed_at.is_(None)))).scalars().all()
-        others = [other for other in names if other != name and self.declared(other) is declared]
+            rows = (await connection.execute(select(table).where(table.c.removed_at.is_(None)))).all()
+        others = [row.name for row in rows if row.name != name and self._goes_for(row, declared)]
         if others:
             raise ConfigurationError(
                 f"The integrations {name} and {others[0]} would write to the same rows of the app, by ids of their own.",
                 remedy="Give each Model an attribute that holds the integration's name, or each integration a target of its own.",
             )
+
+    def _goes_for(self, row: Row[Any], declared: Bindable) -> bool:
+        try:
+            return self.declared(row.name, self.chosen(row)) is declared
+        except SISError:
+            return False  # what that one has chosen is not there: it writes nothing (promise P12)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from sis_connect.capabilities import Kind
 from sis_connect.errors import ConfigurationError, StorageError
+from sis_connect.hosting.faults import raise_alone
 from sis_connect.store.creations import Write
 from sis_connect.store.elsewhere import Moment, Written
 from sis_connect.store.renames import referring_to
@@ -39,17 +40,18 @@ class SQLAlchemyTarget:
             demand(kind, model)
         for kind, model in models.items():
             _demand_owners(kind, model, models)
-        self._sessions, self._models = sessions, dict(models)
+        #: The app's own sessions, and which kind is kept in which of its models.
+        self.sessions, self.models = sessions, dict(models)
 
     @property
     def tells_apart(self) -> bool:
         """Whether all of its models tell the rows of one integration from those of another."""
-        return all(model.integration is not None for model in self._models.values())
+        return all(model.integration is not None for model in self.models.values())
 
     def bind(self, integration_id: int, integration: str, *, batch_size: int = 200, match_email: bool = False) -> HostTarget:
         """The target of one integration."""
-        kinds = {kind: Rows(kind, model, integration) for kind, model in self._models.items()}
-        return HostTarget(self._sessions, kinds, integration_id, batch_size=batch_size, match_email=match_email)
+        kinds = {kind: Rows(kind, model, integration) for kind, model in self.models.items()}
+        return HostTarget(self.sessions, kinds, integration_id, batch_size=batch_size, match_email=match_email)
 
 
 def _demand_owners(kind: Kind, model: Model, models: Mapping[Kind, Model]) -> None:
@@ -96,17 +98,22 @@ class HostTarget(BuiltInTarget):
                 async with session, session.begin():
                     return await session.run_sync(begun)
             return await asyncio.to_thread(in_thread, session)
+        # What a database says quotes the values that it was given (promise P7).
         except AWAY as error:
-            raise StorageError(
-                f"The app's own database refused to work ({type(error).__name__}).",
-                remedy="Check that it is running and has all of the models' columns, then run the same command again.",
-                retryable=True,
-            ) from error
+            raise_alone(
+                StorageError(
+                    f"The app's own database refused to work ({type(error).__name__}).",
+                    remedy="Check that it is running and has all of the models' columns, then run the same command again.",
+                    retryable=True,
+                )
+            )
         except DBAPIError as error:
-            raise StorageError(
-                f"The app's own database refused an operation ({type(error.orig).__name__}).",
-                remedy="Check that the models that were given fit its tables.",
-            ) from error
+            raise_alone(
+                StorageError(
+                    f"The app's own database refused an operation ({type(error.orig).__name__}).",
+                    remedy="Check that the models that were given fit its tables.",
+                )
+            )
 
     # -- what lies elsewhere -------------------------------------------------------------------------------------------
 

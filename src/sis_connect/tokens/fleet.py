@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from sis_connect.errors import SISError
+from sis_connect.hosting.faults import passes
 
 #: So many integrations are worked on at once. Each is another SIS, so that no limit of theirs is touched.
 AT_ONCE = 8
@@ -64,7 +65,9 @@ async def for_each(
                 return await act(item)
             except SISError as error:
                 return failed(name(item), action, error)
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and the others must go on
+            except BaseException as error:
+                if passes(error):
+                    raise
                 return failed(name(item), action, unexpected(error))
 
     async with asyncio.TaskGroup() as group:
@@ -79,7 +82,7 @@ def failed(integration: str, action: Action, error: SISError) -> TokenResult:
     )
 
 
-def unexpected(error: Exception) -> SISError:
+def unexpected(error: BaseException) -> SISError:
     """A fault of ours, or of a plugin. What it says may hold anything, so only its class is shown."""
     return SISError(
         f"Something failed that should not ({type(error).__name__}).", remedy="Report it as a bug.", severity="critical"

@@ -16,6 +16,7 @@ from typing import NoReturn, Protocol
 
 from sis_connect.clock import Clock
 from sis_connect.errors import SISError
+from sis_connect.hosting.faults import passes
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +176,9 @@ class TokenKeeper:
         except SISError as error:
             self._failed(token)
             _log.debug("%s: not renewed: %s", token.integration, error.message)
-        except Exception as error:  # noqa: BLE001 - one bad plugin disturbs nobody else
+        except BaseException as error:  # one bad plugin disturbs nobody else
+            if passes(error):
+                raise
             self._failed(token)
             _log.error("%s: not renewed (%s).", token.integration, type(error).__name__)
         finally:

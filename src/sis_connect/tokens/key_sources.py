@@ -9,47 +9,20 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from sis_connect.errors import ConfigurationError, MissingExtra
+from sis_connect.errors import ConfigurationError, MissingExtra, SISError
+from sis_connect.hosting.faults import described, passes, raise_alone
+from sis_connect.keys import KeyKeeper as KeyKeeper
+from sis_connect.keys import KeySource as KeySource
 from sis_connect.settings import key_file_in_environment, key_in_environment, key_source_in_environment
 from sis_connect.tokens.vault import Vault, new_key, parse_keys
-
-
-class KeySource(Protocol):
-    """Where keys come from. An app that keeps its keys in a place of its own gives one to `SISService.open(key_source=...)`."""
-
-    def keys(self) -> Sequence[bytes]:
-        """The keys, 32 bytes each: the first one seals, all of them open. None where there is no key yet.
-
-        It is asked on first use, and again before anything is sealed, and where something turns out to be sealed with a key that
-        it did not give then: it must answer quickly.
-        """
-        ...
-
-
-@runtime_checkable
-class KeyKeeper(KeySource, Protocol):
-    """A source that can keep a new key by itself."""
-
-    @property
-    def origin(self) -> str:
-        """What it is called in messages."""
-        ...
-
-    def make(self) -> None:
-        """Make the first key, where there is none. Whoever comes second finds that of the first."""
-        ...
-
-    def put_in_front(self) -> None:
-        """Make a new key that seals from now on; those that there are keep opening."""
-        ...
 
 
 def vault_from(source: KeySource, *, may_create: bool) -> Vault:
@@ -229,19 +202,77 @@ class Keyring:
             ) from None
 
 
-def key_source_for(database: str, *, key: str | None = None, key_file: str | Path | None = None) -> KeySource:
-    """Where the keys of a database are: as the arguments say, else the environment, else in the file beside it."""
+class PluginKeys:
+    """A source that a plugin brings. What it raises is told by its class alone, but for errors of ours: these hold no secret."""
+
+    def __init__(self, source: KeySource, owner: str) -> None:
+        self._source, self.origin = source, owner[:1].lower() + owner[1:]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(origin={self.origin!r})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("keys are not pickled or copied")
+
+    def keys(self) -> list[bytes]:
+        keys = self._ask("keys")
+        if not all(isinstance(key, bytes) for key in keys):
+            raise ConfigurationError(f"What {self.origin} returns are no keys.", remedy=_TO_ITS_AUTHOR)
+        return keys
+
+    def _ask(self, what: str) -> list[Any]:
+        try:
+            return list(getattr(self._source, what)() or ())
+        except BaseException as error:
+            if isinstance(error, SISError) or passes(error):
+                raise
+            owner = self.origin[:1].upper() + self.origin[1:]
+            raise_alone(ConfigurationError(f"{owner} failed {described(error)}.", remedy=_TO_ITS_AUTHOR))
+
+
+class PluginKeeper(PluginKeys):
+    """The same of a source that can keep a new key by itself."""
+
+    def make(self) -> None:
+        self._ask("make")
+
+    def put_in_front(self) -> None:
+        self._ask("put_in_front")
+
+
+_TO_ITS_AUTHOR = "Check what it needs; if that is right, report this to the author of its plugin."
+
+
+def can_keep(source: KeySource) -> bool:
+    """Whether a source of a plugin can keep a new key by itself."""
+    return all(callable(getattr(source, name, None)) for name in ("make", "put_in_front"))
+
+
+def key_source_for(
+    database: str,
+    *,
+    key: str | None = None,
+    key_file: str | Path | None = None,
+    brought: Callable[[str], KeySource] | None = None,
+) -> KeySource:
+    """Where the keys of a database are: as the arguments say, else the environment, else in the file beside it.
+
+    `brought` finds the source of a plugin by its name.
+    """
     if key or key_file:
         return TextKeys(key, origin="the key that was given") if key else KeyFile(key_file or "")
     file, chosen, text = key_file_in_environment(), key_source_in_environment(), key_in_environment()
     if file:
         return KeyFile(file)
-    if chosen:
-        if chosen != "keyring":
-            raise ConfigurationError(
-                f"There is no key source {chosen!r}.", remedy="Set SIS_CONNECT_KEY_SOURCE to keyring, or unset it."
-            )
+    if chosen == "keyring":
         return Keyring()
+    if chosen and brought is not None and ":" in chosen:
+        return brought(chosen)
+    if chosen:
+        raise ConfigurationError(
+            f"There is no key source {chosen!r}.",
+            remedy="Set SIS_CONNECT_KEY_SOURCE to keyring, or to one that a plugin brings, such as harbor:safe; or unset it.",
+        )
     if text:
         return TextKeys(text)
     kept_in = _file_of(database)

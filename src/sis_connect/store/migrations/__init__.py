@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sis_connect.errors import StorageError
 
 #: The revision that this version of sis-connect works with.
-HEAD = "0005"
+HEAD = "0006"
 VERSION_TABLE = "sis_schema_version"
 
 
