@@ -51,6 +51,7 @@ class KindCapabilities:
     `total_count`: the SIS tells how many rows there are. `single_read`: one record can be read by its id.
     `reference_ids`: names in `ids` by which other records refer to this kind. `strong_ids`: names in `ids` that belong to one
     person or thing only, so that a new record with the `strong_id` of a missing one may be the same under a new id.
+    `custom`: a district may declare fields of its own for it, which come in `custom`.
     `former_ids`: names in `ids` under which the SIS itself says by what `sis_id` it called the record before.
     """
 
@@ -67,6 +68,7 @@ class KindCapabilities:
     reference_ids: tuple[str, ...] = ()
     strong_ids: tuple[str, ...] = ()
     former_ids: tuple[str, ...] = ()
+    custom: bool = False
 
 
 NOTHING = KindCapabilities()

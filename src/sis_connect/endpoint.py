@@ -15,9 +15,12 @@ import msgspec
 from pydantic import ValidationError
 
 from sis_connect.capabilities import Kind
-from sis_connect.errors import UnexpectedResponse
+from sis_connect.changes_since import ChangesSince
+from sis_connect.custom_fields import CustomField, of_kind, picked
+from sis_connect.places import raw_rows
 from sis_connect.provider import InvalidRow, Reading, Scope
-from sis_connect.records import Record, derive_id
+from sis_connect.readings import held_to, typed_or_invalid
+from sis_connect.records import Record, derive_id, is_whole
 from sis_connect.transport.paging import PageNumberPaging, Paging
 
 if TYPE_CHECKING:
@@ -35,13 +38,22 @@ class Asked:
 
     `context` are the ids that its path is made of, and the school year where the endpoint is `yearly`; `fields` are those
     that the integration requests, by kind; `settings` are the provider's own. `since` is the mark from which on changes are asked
-    for; without one, everything is.
+    for; without one, everything is. `custom` are the custom fields that the integration declares.
     """
 
     context: Mapping[str, str]
     fields: Mapping[Kind, frozenset[str]]
     settings: Any = None
     since: str | None = None
+    custom: tuple[CustomField, ...] = ()
+
+    def custom_of(self, kind: Kind, told: Mapping[str, Any]) -> dict[str, Any]:
+        """The declared custom fields of a kind, by our names and in their types, out of what the SIS tells by its own names.
+
+        For use in `read`: `custom=asked.custom_of("students", row.extras)`. Raises `InvalidRow` where a value is of another type.
+        """
+        fields = of_kind(self.custom, kind)
+        return typed_or_invalid(fields, picked(fields, told)) if fields else {}
 
 
 #: Folds what a page tells into where a later read of changes may begin: (mark so far, answer, its rows) -> mark.
@@ -60,6 +72,31 @@ def _always(asked: Asked) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Names that a request carries so that the answer holds what was asked for, such as `?expand=address,phones`.
+
+    `param` is the parameter. `always` are names that go with every request, `by_field` those that an on-request field needs, and
+    `custom` says how the name of a custom field is written, such as `extra.{name}`; without it those names are not sent.
+    """
+
+    param: str
+    always: tuple[str, ...] = ()
+    by_field: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    custom: str | None = None
+    separator: str = ","
+
+    def params(self, asked: Asked, kinds: Iterable[Kind]) -> dict[str, str]:
+        """The parameter, with each name once; none where there is nothing to name."""
+        named = set(self.always)
+        for kind in kinds:
+            for needed in (self.by_field[name] for name in asked.fields.get(kind, ()) if name in self.by_field):
+                named |= {needed} if isinstance(needed, str) else set(needed)
+            if self.custom is not None:
+                named |= {self.custom.format(name=each.asked_as) for each in of_kind(asked.custom, kind)}
+        return {self.param: self.separator.join(sorted(named))} if named else {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Endpoint(Generic[Row]):
     """Where rows of one sort come from.
@@ -72,15 +109,21 @@ class Endpoint(Generic[Row]):
     context (`gives`), and which of its rows count (`opens`). `only` limits an endpoint to reads of the whole district, of some
     schools, or of single students; where a scope names schools or students, their ids fill the context and no parent is read.
     `yearly`: the school year enters the context too, and `filters` must ask for it.
-    `filters` narrow what is listed and go with the count as well; `params` do not narrow.
+    `filters` narrow what is listed and go with the count as well; `params` do not narrow, nor does what `selects` names.
+    `custom` says where a row has the custom fields that a district may declare: a dotted path to the object in the row that holds
+    them (`metadata`; `""` is the row itself), or a function of the decoded row. They come with the records of the row that are
+    whole, or with its parts where the endpoint is `partial`.
+    `rate_limit` is (requests, seconds) that this endpoint allows, besides the limit of the whole; it is kept in the same way,
+    by all processes together; endpoints with the same `limit_name` share one. `concurrency` is how many of its requests may be
+    under way at once; with a limit of its own it is one less than the integration's, so that others go on while this one waits.
     `total_at` says where the total is: `resource.count` in the body, `header:x-total-count` in a header, or several such places
     in order. It is in the answer to a request of its own where there is a path for it (`count`), else in that of each page.
-    `cursor_at` says where the next page's cursor is.
+    `cursor_at` says where the next page's cursor is, or whether there is one (`has_more`).
     Where the server does not know the path (404), `alternative` names the endpoint that is read instead, one that stands by for
     that (`standby`); an `optional` one is left out. `needs` says whether the endpoint is asked for at all. A `partial` one only
     completes records that others bring; `completes` names kinds that a row completes beside the whole records it feeds.
-    `delta` says that changes since a mark can be asked for (`Asked.since`), by time or by version, and `mark` where the next such
-    read begins.
+    `changes` says how changes only are asked for by their time. Where that is done otherwise, `delta` says that changes since a
+    mark can be asked for (`Asked.since`), by time or by version, and `mark` where the next such read begins.
     `page_size` is the name of the size that the server declares for these pages, see `RestProvider.page_sizes`.
     """
 
@@ -113,8 +156,14 @@ class Endpoint(Generic[Row]):
     needs: Callable[[Asked], bool] = _always
     partial: bool = False
     completes: tuple[Kind, ...] = ()
+    changes: ChangesSince | None = None
     delta: Literal["updated_at", "version"] | None = None
     mark: Mark | None = None
+    custom: str | Callable[[Row], Mapping[str, Any]] | None = None
+    selects: Selection | None = None
+    rate_limit: tuple[int, float] | None = None
+    limit_name: str | None = None
+    concurrency: int | None = None
 
     def serves(self, reach: Reach) -> bool:
         """Whether it takes part in a read that reaches so far. Single students are read by endpoints made for that."""
@@ -129,7 +178,7 @@ class Endpoint(Generic[Row]):
         try:
             row: Row = _decoder(self.row).decode(raw)
         except msgspec.DecodeError as error:
-            raise _misshapen(error, _loose_key(raw, self.key)) from None
+            raise _misshapen(error, _loose_key(raw, self._key_on_the_wire)) from None
         return row
 
     def key_of(self, row: Row) -> str | None:
@@ -137,21 +186,56 @@ class Endpoint(Generic[Row]):
         key = getattr(row, self.key, None)
         return None if key is None or key == "" else str(key)
 
+    @property
+    def _key_on_the_wire(self) -> str:
+        """What the member with the key is called in a row."""
+        members = msgspec.structs.fields(self.row) if issubclass(self.row, msgspec.Struct) else ()
+        return next((member.encode_name for member in members if member.name == self.key), self.key)
+
+    @property
+    def changes_by(self) -> Literal["updated_at", "version"] | None:
+        """How changes since a mark can be asked for, if they can."""
+        return self.delta or ("updated_at" if self.changes else None)
+
+    @property
+    def marks(self) -> Mark | None:
+        """What finds where a later read of changes may begin."""
+        return self.mark or (self.changes.mark if self.changes else None)
+
+    def filters_for(self, asked: Asked) -> dict[str, str]:
+        """What narrows the list, to changes too where those alone are asked for."""
+        return {**self.filters(asked), **(self.changes.params(asked) if self.changes else {})}
+
+    def params_for(self, asked: Asked) -> dict[str, str]:
+        """All that goes with each request for a page, but the page."""
+        selected = self.selects.params(asked, self.kinds) if self.selects else {}
+        return {**self.filters_for(asked), **self.params(asked), **selected}
+
+    def at_once(self, concurrency: int) -> int:
+        """How many of its requests may be under way at once, where so many of all endpoints may."""
+        if self.concurrency is not None:
+            return max(1, min(self.concurrency, concurrency))
+        return max(1, concurrency - 1) if self.rate_limit else concurrency
+
     def reader(self, asked: Asked) -> Callable[[bytes], Reading]:
         """What understands one row of a stream: pure, and able to run anywhere at any time. It raises `InvalidRow`."""
 
         decode = _decoder(self.row).decode
+        tells_custom = self.custom is not None and any(of_kind(asked.custom, kind) for kind in self.kinds)
 
         def read(raw: bytes) -> Reading:
             try:
                 row = decode(raw)
             except msgspec.DecodeError as error:
-                raise _misshapen(error, _loose_key(raw, self.key)) from None
+                raise _misshapen(error, _loose_key(raw, self._key_on_the_wire)) from None
             key = self.key_of(row)
             if key is None:
                 raise InvalidRow(f"{self.key} is missing", key=None, fields=(self.key,))
             try:
-                return Reading(key, tuple(self.read(row, asked)))
+                records: Iterable[Record] = self.read(row, asked)
+                if tells_custom:
+                    records = self._with_custom(tuple(records), self._custom_in(raw, row), asked)
+                return Reading(key, held_to(records, asked.custom))
             except InvalidRow as error:
                 error.key = error.key or key
                 raise
@@ -162,6 +246,22 @@ class Endpoint(Generic[Row]):
                 raise InvalidRow("a value cannot be read", key=key) from None
 
         return read
+
+    def _custom_in(self, raw: bytes, row: Row) -> Mapping[str, Any]:
+        """What a row tells by the vendor's own names."""
+        if callable(self.custom):
+            return self.custom(row)
+        found = msgspec.json.decode(raw)
+        for name in self.custom.split(".") if self.custom else ():
+            found = found.get(name) if isinstance(found, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def _with_custom(self, records: Iterable[Record], told: Mapping[str, Any], asked: Asked) -> list[Record]:
+        completed = []
+        for record in records:
+            values = asked.custom_of(record.kind, told) if self.partial or is_whole(record) else {}
+            completed.append(record.model_copy(update={"custom": {**record.custom, **values}}) if values else record)
+        return completed
 
 
 def build(model: type[R], **values: Any) -> R:
@@ -214,83 +314,8 @@ def reach_of(scope: Scope) -> Reach:
     return "district" if scope.schools is None else "schools"
 
 
-def raw_rows(body: bytes, path: str | tuple[str, ...], *, optional: bool = False) -> list[bytes]:
-    """The rows of a page as bytes. One object is one row; a missing key, `""` or `null` is none."""
-    found = _first_at(body, (path,) if isinstance(path, str) else path, optional=optional)
-    if found in _NOTHING:
-        return []
-    if found.startswith(b"["):
-        return [bytes(raw) for raw in _array.decode(found)]
-    if found.startswith(b"{"):
-        return [found]
-    raise UnexpectedResponse(f"The answer holds something else than rows at {path!r}.")
-
-
-def _first_at(body: bytes, paths: tuple[str, ...], *, optional: bool) -> bytes:
-    """What stands at the first of these paths that is there."""
-    if len(paths) == 1 and not optional:
-        return at(body, paths[0])
-    for path in paths:
-        members = _members(body.strip())
-        if path.partition(".")[0] in members or (not members and not optional):
-            return at(body, path)
-    if optional:
-        return b""
-    raise UnexpectedResponse(f"The answer has none of {', '.join(map(repr, paths))}, it is about something else.")
-
-
-def number_at(body: bytes, path: str) -> int | None:
-    """A whole number in the body, however it is written."""
-    digits = at(body, path).strip(b'"')
-    return int(digits) if digits.isdigit() else None
-
-
-def total_in(response: Response, where: str | tuple[str, ...]) -> int | None:
-    """The total that an answer tells, in its body or as `header:NAME`, at the first place that tells one."""
-    for place in (where,) if isinstance(where, str) else where:
-        kind, _, name = place.rpartition(":")
-        if kind == "header":
-            digits = response.headers.get(name.lower(), "").strip()
-            found = int(digits) if digits.isdigit() else None
-        elif isinstance(where, str):
-            return number_at(response.body, place)
-        else:
-            found = number_at(response.body, place) if place.partition(".")[0] in _members(response.body.strip()) else None
-        if found is not None:
-            return found
-    return None
-
-
-def text_at(body: bytes, path: str) -> str | None:
-    """A text in the body."""
-    found = at(body, path)
-    return msgspec.json.decode(found, type=str) or None if found.startswith(b'"') else None
-
-
-def at(body: bytes, path: str) -> bytes:
-    """What stands at a dotted path, as bytes; nothing where a key is missing. An answer that has other keys only is no answer."""
-    found = body.strip()
-    for depth, name in enumerate(path.split(".") if path else ()):
-        if depth and found in _NOTHING:
-            return b""
-        members = _members(found)
-        if not depth and members and name not in members:
-            raise UnexpectedResponse(f"The answer has no {name!r}, it is about something else.")
-        found = bytes(members.get(name, b""))
-    return found
-
-
-def _members(found: bytes) -> dict[str, msgspec.Raw]:
-    try:
-        return _object.decode(found)
-    except msgspec.DecodeError:
-        raise UnexpectedResponse("The answer is not the JSON that was asked for, or was cut off.") from None
-
-
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_NOTHING = (b"", b'""', b"null", b"[]")
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}

@@ -21,15 +21,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import xxhash
 
 from sis_connect.capabilities import KINDS, Kind
+from sis_connect.changes_since import ChangesSince
+from sis_connect.clock import school_date
 from sis_connect.diagnosis import cost, credentials, reachable
-from sis_connect.endpoint import Asked, Endpoint, build, concrete, placeholders, total_in
+from sis_connect.endpoint import Asked, Endpoint, Row, Selection, build, concrete, placeholders
 from sis_connect.errors import ConfigurationError
+from sis_connect.once import Memory
+from sis_connect.places import total_in
 from sis_connect.provider import Finding, Page, ProviderInfo, Scope, Since, Stream
 from sis_connect.records import on_request, part
 from sis_connect.streams import Run, chosen
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from pydantic import BaseModel
 
@@ -37,8 +41,9 @@ if TYPE_CHECKING:
     from sis_connect.settings import SISProviderConfig
     from sis_connect.transport.answers import Response
     from sis_connect.transport.http import Transport
+    from sis_connect.transport.rate_limit import Limiter
 
-__all__ = ["Asked", "Endpoint", "RestProvider", "build", "part"]
+__all__ = ["Asked", "ChangesSince", "Endpoint", "RestProvider", "Selection", "build", "part"]
 
 
 class RestProvider:
@@ -66,6 +71,8 @@ class RestProvider:
         self.settings = settings
         self.transport = transport
         self.clock = clock
+        self.remembered: dict[str, Memory] = {}
+        self._limiters: dict[str, Limiter] = {}
         self._fields: dict[Kind, frozenset[str]] = {kind: config.asked(kind) & on_request(kind) for kind in KINDS}
 
     @property
@@ -135,6 +142,17 @@ class RestProvider:
         """The district's time zone, where the SIS tells it."""
         return self.config.time_zone
 
+    async def today(self) -> date:
+        """The school date: in the district's time zone, else in UTC."""
+        return school_date(self.clock.now(), await self.time_zone() or "UTC")
+
+    async def first_rows(
+        self, endpoint: Endpoint[Row], context: Mapping[str, str] | None = None, params: Mapping[str, str] | None = None
+    ) -> list[Row]:
+        """The rows of a list's first page, for what a provider has to know before it reads. Raises `InvalidRow`."""
+        answer = await self.ask(endpoint, self.asked(context or {}), params or {})
+        return [endpoint.decode(raw) for raw in endpoint.rows_in(answer.body)]
+
     async def check(self) -> Sequence[Finding]:
         """Try the connection step by step, and stop where the next step cannot work."""
         found = await reachable(self)
@@ -146,27 +164,28 @@ class RestProvider:
 
     def asked(self, context: Mapping[str, str]) -> Asked:
         """What a stream in this context is asked for."""
-        return Asked(context, self._fields, self.settings)
+        return Asked(context, self._fields, self.settings, custom=self.config.custom)
 
     def version(self, endpoint: Endpoint[Any]) -> str:
         """The mapping version of an endpoint's rows: it moves with the mapping, the fields requested and the own settings."""
-        reading = {
+        reading: dict[str, Any] = {
             "fields": {kind: sorted(self._fields[kind]) for kind in endpoint.kinds},
             "settings": self.settings.model_dump(mode="json") if self.settings else None,
         }
+        if self.config.custom:
+            reading["custom"] = [each.model_dump() for each in self.config.custom]
         digest = xxhash.xxh3_64_hexdigest(json.dumps(reading, sort_keys=True))
         return f"{self.mapping_version}:{digest}"
 
     async def ask(self, endpoint: Endpoint[Any], asked: Asked, params: Mapping[str, str]) -> Response:
         """One page of an endpoint."""
-        query = {**endpoint.filters(asked), **endpoint.params(asked), **params}
-        return await self._call(endpoint, endpoint.path, asked, query)
+        return await self._call(endpoint, endpoint.path, asked, {**endpoint.params_for(asked), **params})
 
     async def total(self, endpoint: Endpoint[Any], asked: Asked) -> int | None:
         """How many rows there are, where the server tells by a request of its own."""
         if not endpoint.count or not endpoint.total_at:
             return None
-        response = await self._call(endpoint, endpoint.count, asked, endpoint.filters(asked))
+        response = await self._call(endpoint, endpoint.count, asked, endpoint.filters_for(asked))
         return total_in(response, endpoint.total_at)
 
     async def _call(self, endpoint: Endpoint[Any], path: str, asked: Asked, params: Mapping[str, str]) -> Response:
@@ -174,8 +193,9 @@ class RestProvider:
         inside = placeholders(path)
         path = self.prefix + concrete(path, {**asked.context, **{name: params[name] for name in inside & params.keys()}})
         params = {name: value for name, value in params.items() if name not in inside}
+        own = self._own_limit(endpoint)
         if endpoint.method == "GET":
-            return await self.transport.get_json(path, params=params, template=template)
+            return await self.transport.get_json(path, params=params, template=template, **own)
         return await self.transport.request(
             endpoint.method,
             path,
@@ -184,4 +204,14 @@ class RestProvider:
             headers={"Accept": "application/json"},
             template=template,
             repeatable=endpoint.repeatable,
+            **own,
         )
+
+    def _own_limit(self, endpoint: Endpoint[Any]) -> dict[str, Any]:
+        """The limit of an endpoint that has one of its own."""
+        if endpoint.rate_limit is None:
+            return {}
+        name = endpoint.limit_name or endpoint.name
+        if name not in self._limiters:
+            self._limiters[name] = self.transport.limit_besides(name, *endpoint.rate_limit)
+        return {"limiter": self._limiters[name]}

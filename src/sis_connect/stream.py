@@ -16,8 +16,9 @@ from typing import Any
 
 import xxhash
 
-from sis_connect.endpoint import Endpoint, Params, text_at, total_in
+from sis_connect.endpoint import Endpoint, Params
 from sis_connect.errors import NotOffered
+from sis_connect.places import cursor_beside_rows, total_beside_rows
 from sis_connect.provider import Page
 from sis_connect.transport.addresses import own_query
 from sis_connect.transport.answers import Response
@@ -102,8 +103,8 @@ class StreamReader:
                         self.size.cap(following.asked)
                     step, held = following, None
                     continue
-                if self.endpoint.mark is not None and resume is None:
-                    self._mark = self.endpoint.mark(self._mark, response, rows)
+                if self.endpoint.marks is not None and resume is None:
+                    self._mark = self.endpoint.marks(self._mark, response, rows)
                 page = self._observed(step, seen, rows, more=following is not None)
                 for ready in (held, None if unsure else page):
                     if ready is not None:
@@ -144,7 +145,7 @@ class StreamReader:
         if isinstance(self.endpoint.paging, SinglePage):
             total = len(rows)  # everything comes in one answer, that is what such an endpoint is
         elif self.endpoint.total_at and not self.endpoint.count:
-            total = total_in(response, self.endpoint.total_at) if response.body else None
+            total = total_beside_rows(response, self.endpoint.total_at) if response.body else None
             self._expected = total
         link = next_link(response.headers.get("link"))
         return Seen(
@@ -152,9 +153,13 @@ class StreamReader:
             total=total,
             link=None if link is None else f"?{own_query(self.base_url, link)}",
             fingerprint=xxhash.xxh3_64_intdigest(b"\n".join(rows)),
-            next_cursor=text_at(response.body, self.endpoint.cursor_at) if self.endpoint.cursor_at and response.body else None,
+            next_cursor=self._cursor_in(response),
             declared_size=self.size.declared,
         )
+
+    def _cursor_in(self, response: Response) -> str | None:
+        where = self.endpoint.cursor_at
+        return cursor_beside_rows(response.body, where) if where and response.body else None
 
     def _observed(self, step: Step, seen: Seen, rows: list[bytes], *, more: bool) -> Page:
         declared, mark = self.size.declared, self._mark or self.since

@@ -26,6 +26,7 @@ from sis_connect.errors import (
     SISError,
     UnexpectedResponse,
 )
+from sis_connect.job_stack import JobStack
 from sis_connect.lanes import Lanes
 from sis_connect.provider import DONE, InvalidRow, Page, Scope, Since, Stream
 from sis_connect.stream import PageSize, StreamReader
@@ -82,9 +83,10 @@ class Run:
         self._standing_by = {each.name: each for each in provider.endpoints if each.standby and each.needs(asked)}
         self._replaced: set[Stream] = set()
         self._sizes: dict[str, PageSize] = {}
-        self._jobs: asyncio.LifoQueue[_Job] = asyncio.LifoQueue()
+        self._jobs: JobStack[_Job] = JobStack(lambda job: job.endpoint.name, lambda job: self._at_once(job.endpoint))
         self._pages: asyncio.Queue[Page | None] = asyncio.Queue(provider.config.concurrency * 2)
         self._requests = Lanes(lambda: provider.lanes(provider.clock.now()))
+        self._of_endpoint: dict[str, Lanes] = {}
         self._mending = asyncio.Lock()
         self._mended = 0
         self._broken_in_a_row: Counter[str] = Counter()
@@ -112,7 +114,7 @@ class Run:
 
     def _push(self, endpoint: Endpoint[Any], context: Mapping[str, str]) -> None:
         job = _Job(endpoint, self._provider.asked(context), quiet=not (endpoint.standby or endpoint in self._wanted))
-        self._jobs.put_nowait(job)
+        self._jobs.put(job)
 
     async def _crew(self) -> None:
         try:
@@ -127,7 +129,7 @@ class Run:
 
     async def _work(self) -> None:
         while True:
-            job = await self._jobs.get()
+            job = await self._jobs.take()
             try:
                 if gone := self._end or self._closed.get(job.endpoint.name):
                     await self._break_off(job, gone)
@@ -139,7 +141,7 @@ class Run:
             except SISError as error:
                 await self._fail(job, error)
             finally:
-                self._jobs.task_done()
+                self._jobs.done(job)
 
     def _does_without(self, job: _Job) -> bool:
         """Whether a path that the server does not know is no loss: another one stands by, or nothing depends on it."""
@@ -175,7 +177,7 @@ class Run:
     async def _read(self, job: _Job) -> None:
         if job.endpoint.yearly and (year := await self._patiently(job.endpoint, lambda: self._provider.school_year(self._scope))):
             job.asked = self._provider.asked({**job.context, "school_year": str(year)})
-        if job.endpoint.delta is not None:
+        if job.endpoint.changes_by is not None:
             await self._ask_for_changes(job)
         cursor = self._cursor.get((job.endpoint.name, named(job.context)))
         parent = bool(self._below[job.endpoint.name])
@@ -203,7 +205,7 @@ class Run:
         job.mark_prefix = f"{self._provider.version(job.endpoint)};{edition}|"
         stream = job.endpoint.name, named(job.context)
         if isinstance(self._since, datetime):
-            since = in_iso(self._since) if job.endpoint.delta == "updated_at" else None
+            since = in_iso(self._since) if job.endpoint.changes_by == "updated_at" else None
         else:
             mark = (self._since or {}).get(stream, "")
             since = mark.removeprefix(job.mark_prefix) if mark.startswith(job.mark_prefix) else None
@@ -271,13 +273,22 @@ class Run:
         while True:
             mended = self._mended
             try:
-                async with self._requests:
+                async with self._lanes_of(endpoint), self._requests:
                     return await call()
             except CircuitOpen as error:
                 self._note(endpoint, error)  # so that an endpoint that keeps opening the circuit is left alone
                 if endpoint.name in self._closed:
                     raise
                 await self._mend(mended, error)
+
+    def _at_once(self, endpoint: Endpoint[Any]) -> int:
+        return endpoint.at_once(self._provider.config.concurrency)
+
+    def _lanes_of(self, endpoint: Endpoint[Any]) -> Lanes:
+        """The requests of one endpoint: so many at once that others go on while these wait for their turn."""
+        if endpoint.name not in self._of_endpoint:
+            self._of_endpoint[endpoint.name] = Lanes(lambda: self._at_once(endpoint))
+        return self._of_endpoint[endpoint.name]
 
     async def _mend(self, mended: int, error: CircuitOpen) -> None:
         """Wait for the host to recover; one does it for all. Where only one endpoint failed, the host answers elsewhere."""

@@ -122,7 +122,7 @@ async def test_adding_checks_what_the_product_can_do(office: TokenOffice) -> Non
             given: dict[str, Any] = dict(wrong)
             with pytest.raises(ConfigurationError, match=words):
                 await service.create_integration("lincoln", config(**given))
-        assert service.registry.info("small") is INFO
+        assert service.registry.info("small") == INFO
 
 
 async def test_a_sync_reads_what_the_product_offers_by_the_grant_that_it_knows(office: TokenOffice) -> None:

@@ -18,7 +18,7 @@ from signing_server import SigningServer
 from sis_connect.capabilities import Capabilities
 from sis_connect.clock import Clock, SystemClock
 from sis_connect.errors import AuthenticationError, ConfigurationError, SISError, UnexpectedResponse
-from sis_connect.oauth.wiring import signer_for
+from sis_connect.oauth.wiring import demand_secret, signer_for
 from sis_connect.provider import CONTRACT, ProviderInfo
 from sis_connect.settings import SISProviderConfig, validated
 from sis_connect.transport.calls import Call
@@ -32,7 +32,7 @@ INFO = ProviderInfo(
     provider="small_sis:SmallProvider",
     contract=CONTRACT,
     capabilities=Capabilities(),
-    auth_grants=("oauth1", "basic", "none", "client_credentials"),
+    auth_grants=("oauth1", "basic", "api_key", "none", "client_credentials"),
 )
 SECRET = "hush-secret-value"
 PUPIL = "Riley.Stone"
@@ -127,20 +127,21 @@ async def test_another_page_of_the_servers_own_making_is_signed_as_it_is_asked_f
 # -- a refusal ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("grant", ["oauth1", "basic"])
+@pytest.mark.parametrize("grant", ["oauth1", "basic", "api_key"])
 async def test_a_refusal_is_about_the_credentials_and_is_not_tried_again(grant: str) -> None:
     async def refuse(_heard: Heard) -> Answer:
         return answer(b"", status=401)
 
     async with serving(refuse) as server, transport(server, grant=grant) as subject:
-        with pytest.raises(AuthenticationError, match="does not accept our client id and secret") as caught:
+        presented = "API key" if grant == "api_key" else "client id and secret"
+        with pytest.raises(AuthenticationError, match=f"does not accept our {presented}") as caught:
             await subject.get_json("/students")
         assert len(server.heard) == 1
     assert "token" not in caught.value.message
     assert not caught.value.retryable
 
 
-@pytest.mark.parametrize("grant", ["oauth1", "basic"])
+@pytest.mark.parametrize("grant", ["oauth1", "basic", "api_key"])
 async def test_while_the_district_changes_the_secret_the_former_one_is_tried_once_and_remembered(
     grant: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -149,7 +150,8 @@ async def test_while_the_district_changes_the_secret_the_former_one_is_tried_onc
     async def knows_the_former(heard: Heard) -> Answer:
         if grant == "oauth1":
             return await signing(heard)
-        return json_answer({}) if heard.headers["authorization"] == basic("the-former") else answer(b"", status=401)
+        taken = (basic("the-former"), "Bearer the-former")
+        return json_answer({}) if heard.headers["authorization"] in taken else answer(b"", status=401)
 
     async with (
         serving(knows_the_former) as server,
@@ -184,7 +186,7 @@ def basic(secret: str) -> str:
     return "Basic " + base64.b64encode(f"district:{secret}".encode()).decode()
 
 
-@pytest.mark.parametrize(("grant", "header"), [("basic", basic(SECRET)), ("none", None)])
+@pytest.mark.parametrize(("grant", "header"), [("basic", basic(SECRET)), ("api_key", f"Bearer {SECRET}"), ("none", None)])
 async def test_each_request_carries_just_what_its_grant_says(grant: str, header: str | None) -> None:
     async def welcome(_heard: Heard) -> Answer:
         return json_answer({})
@@ -193,6 +195,39 @@ async def test_each_request_carries_just_what_its_grant_says(grant: str, header:
         await subject.get_json("/students")
         await subject.get_json("/version", authenticate=False)
         assert [heard.headers.get("authorization") for heard in server.heard] == [header, None]
+
+
+async def test_a_key_goes_into_the_header_that_the_provider_names_and_needs_no_id() -> None:
+    async def welcome(_heard: Heard) -> Answer:
+        return json_answer({})
+
+    info = replace(INFO, api_key_header="X-Api-Key", api_key_prefix="")
+    async with serving(welcome) as server:
+        signer = signer_for(info, config_for(server, grant="api_key", client_id=None), clock=SystemClock())
+        signed = Transport(base_url=server.url, tokens=None, signer=signer, limiter=unlimited(), clock=SystemClock())
+        async with signed:
+            await signed.get_json("/students")
+        [heard] = server.heard
+        assert heard.headers["x-api-key"] == SECRET
+        assert "authorization" not in heard.headers
+
+
+def test_without_a_key_the_error_says_how_to_give_it() -> None:
+    config = config_for(RawServer("https://sis.example.org"), grant="api_key", client_secret=None)
+    with pytest.raises(ConfigurationError, match="needs an API key") as refused:
+        signer_for(INFO, config, clock=SystemClock())
+    assert "--client-secret-file" in refused.value.remedy
+    with pytest.raises(ConfigurationError, match="needs an API key"):
+        demand_secret(INFO, config, stored=False)
+    demand_secret(INFO, config, stored=True)
+
+
+@pytest.mark.parametrize("key", ["hush\r\nX-Other: 1", "hush\n", "hushé"])
+def test_p7_a_key_in_which_another_header_could_hide_is_refused_unquoted(key: str) -> None:
+    config = config_for(RawServer("https://sis.example.org"), grant="api_key")
+    with pytest.raises(AuthenticationError) as refused:
+        signer_for(INFO, config.model_copy(update={"client_secret": SecretStr(key)}), clock=SystemClock())
+    assert "hush" not in report_with_locals(refused.value)
 
 
 def test_an_id_that_basic_cannot_send_is_refused() -> None:
@@ -212,7 +247,7 @@ def test_nothing_is_signed_without_an_id_and_a_secret(grant: str, missing: dict[
 # -- where they go, and what is shown ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("grant", ["oauth1", "basic"])
+@pytest.mark.parametrize("grant", ["oauth1", "basic", "api_key"])
 async def test_p8_a_signature_goes_to_no_other_server(grant: str) -> None:
     async with serving(SigningServer()) as elsewhere:
 
@@ -242,7 +277,7 @@ def report_with_locals(error: SISError) -> str:
     return "".join(traceback.TracebackException(type(error), error, own.tb_next, capture_locals=True).format())
 
 
-@pytest.mark.parametrize("grant", ["oauth1", "basic"])
+@pytest.mark.parametrize("grant", ["oauth1", "basic", "api_key"])
 @pytest.mark.parametrize("reply", ["refused", "html", "gone"])
 async def test_p7_neither_secret_nor_signature_nor_query_is_shown(
     grant: str, reply: str, caplog: pytest.LogCaptureFixture
@@ -270,7 +305,7 @@ async def test_p7_neither_secret_nor_signature_nor_query_is_shown(
     assert "oauth_signature" not in redact_text(f"sent {header} to it")
 
 
-@pytest.mark.parametrize("grant", ["oauth1", "basic"])
+@pytest.mark.parametrize("grant", ["oauth1", "basic", "api_key"])
 def test_p7_a_secret_that_cannot_be_sent_is_not_quoted(grant: str) -> None:
     config = config_for(RawServer("https://sis.example.org"), grant=grant)
     with pytest.raises(AuthenticationError, match="characters that no SIS hands out") as caught:

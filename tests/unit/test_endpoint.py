@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
-from sis_connect.endpoint import Asked, concrete, number_at, raw_rows
+from sis_connect.endpoint import Asked, Endpoint, concrete
 from sis_connect.errors import UnexpectedResponse
+from sis_connect.places import cursor_beside_rows, number_at, raw_rows, total_beside_rows, total_in
 from sis_connect.provider import InvalidRow
+from sis_connect.transport.answers import Response
 from small_sis import SmallProvider
 
 
@@ -72,3 +75,33 @@ def test_p7_an_invalid_row_is_named_by_key_and_fields_without_its_values(
     assert (caught.value.key, caught.value.fields) == (key, fields)
     assert "Ada" not in str(caught.value)
     assert "Byron" not in str(caught.value)
+
+
+def test_beside_rows_a_total_may_be_missing_and_alone_it_may_not() -> None:
+    answer = Response(200, {}, b'{"data": [1], "total": 7}')
+    assert total_beside_rows(answer, "total") == total_in(answer, "total") == 7
+    untold = Response(200, {}, b'{"data": [1]}')
+    assert total_beside_rows(untold, "total") is None
+    with pytest.raises(UnexpectedResponse, match="no 'total'"):
+        total_in(untold, "total")
+
+
+@pytest.mark.parametrize(
+    ("said", "cursor"),
+    [('"a9"', "a9"), ("17", "17"), ("true", "true"), ("false", None), ("null", None), ('""', None), ("[]", None)],
+)
+def test_what_points_to_the_next_page_is_a_text_a_number_or_that_there_is_one(said: str, cursor: str | None) -> None:
+    assert cursor_beside_rows(f'{{"data": [], "next": {said}}}'.encode(), "next") == cursor
+    assert cursor_beside_rows(f'{{"data": [], "meta": {{"next": {said}}}}}'.encode(), "meta.next") == cursor
+    assert cursor_beside_rows(b'{"data": []}', "next") is None
+
+
+def test_a_row_of_another_shape_keeps_the_key_that_it_has_on_the_wire() -> None:
+    class Renamed(msgspec.Struct, rename={"key": "Person-Id"}):
+        key: int | None = None
+        name: str = ""
+
+    endpoint = Endpoint(name="x", path="/x", rows="", kinds=("students",), row=Renamed, key="key", read=lambda row, asked: ())
+    with pytest.raises(InvalidRow) as caught:
+        endpoint.reader(Asked({}, {}))(b'{"Person-Id": 7, "name": 3}')
+    assert caught.value.key == "7"

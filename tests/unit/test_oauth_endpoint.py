@@ -309,6 +309,9 @@ class SlowLog:
         if self.error is not None:
             raise self.error
 
+    def now(self) -> float:
+        return 0.0
+
 
 @asynccontextmanager
 async def slow_endpoint() -> AsyncIterator[tuple[TokenEndpoint, SlowLog]]:

@@ -1,4 +1,5 @@
-"""Access without a token: each request is signed with client id and secret, by OAuth 1.0a (RFC 5849) or as HTTP Basic."""
+"""Access without a token: each request is signed with client id and secret, by OAuth 1.0a (RFC 5849) or as HTTP Basic, or carries
+a key that the SIS has given out."""
 
 from __future__ import annotations
 
@@ -75,6 +76,31 @@ class BasicSignature:
         raise TypeError("a signature with its secret is not pickled or copied")
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKeySignature:
+    """A fixed key in a header, with each request."""
+
+    key: SecretStr = field(repr=False)
+    header: str
+    prefix: str
+
+    def headers(self, _method: str, _url: str) -> Mapping[str, str]:
+        return {self.header: f"{self.prefix}{self.key.get_secret_value()}"}
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a signature with its secret is not pickled or copied")
+
+
+def demand_header_text(key: SecretStr) -> None:
+    """Raise where a key cannot be sent in a header: another header could hide in it."""
+    text = key.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        del text
+        raise AuthenticationError(
+            "The API key holds characters that no SIS hands out.", remedy="Copy it again, without a line break."
+        )
+
+
 def demand_sendable(client_id: str, secret: SecretStr) -> None:
     """Raise where id or secret cannot be sent. No frame in which the secret stands open goes with the error."""
     with suppress(UnicodeEncodeError):
@@ -93,9 +119,8 @@ def base_string(method: str, url: str, stated: Sequence[tuple[str, str]]) -> str
 class SecretSigner:
     """Signs with the newest client secret, and where that is refused with the former: a district may be changing it."""
 
-    presented = "client id and secret"
-
-    def __init__(self, signatures: Sequence[Signature], *, host: str) -> None:
+    def __init__(self, signatures: Sequence[Signature], *, host: str, presented: str = "client id and secret") -> None:
+        self.presented = presented
         self._newest = signatures[0]
         self._signatures = list(signatures)
         self._host = host

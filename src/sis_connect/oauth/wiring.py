@@ -12,7 +12,14 @@ from sis_connect.local_files import is_local
 from sis_connect.oauth.client import OAuthClient
 from sis_connect.oauth.endpoint import TokenEndpoint
 from sis_connect.oauth.grants import client_credentials_grant, password_grant, refresh_grant
-from sis_connect.oauth.signing import BasicSignature, OAuth1Signature, SecretSigner, demand_sendable
+from sis_connect.oauth.signing import (
+    ApiKeySignature,
+    BasicSignature,
+    OAuth1Signature,
+    SecretSigner,
+    demand_header_text,
+    demand_sendable,
+)
 from sis_connect.provider import ProviderInfo
 from sis_connect.settings import GrantName, SISProviderConfig
 from sis_connect.tokens.schedule import share_of
@@ -24,7 +31,7 @@ from sis_connect.transport.rate_limit import Limiter
 from sis_connect.transport.signer import Signature, Signer
 
 #: Grants by which each request is signed with client id and secret, and no token is asked for.
-SIGNED: frozenset[GrantName] = frozenset({"oauth1", "basic"})
+SIGNED: frozenset[GrantName] = frozenset({"oauth1", "basic", "api_key"})
 WITHOUT_TOKEN: frozenset[GrantName] = SIGNED | {"none"}
 
 
@@ -53,8 +60,10 @@ def has_token(info: ProviderInfo, config: SISProviderConfig) -> bool:
 
 def demand_secret(info: ProviderInfo, config: SISProviderConfig, *, stored: bool) -> None:
     """Raise `ConfigurationError` where requests are to be signed, and no secret is given or `stored` to sign them with."""
-    if grant_name(info, config) in SIGNED and not (config.client_id and (stored or config.client_secret is not None)):
-        raise _no_credentials(info, public=False)
+    grant = grant_name(info, config)
+    known = config.client_id or grant == "api_key"
+    if grant in SIGNED and not (known and (stored or config.client_secret is not None)):
+        raise _no_key(info) if grant == "api_key" else _no_credentials(info, public=False)
 
 
 def signer_for(info: ProviderInfo, config: SISProviderConfig, *, clock: Clock) -> Signer | None:
@@ -62,6 +71,8 @@ def signer_for(info: ProviderInfo, config: SISProviderConfig, *, clock: Clock) -
     grant = grant_name(info, config)
     if grant not in SIGNED:
         return None
+    if grant == "api_key":
+        return _key_signer(info, config)
     _demand_credentials(info, config)
     client_id = config.client_id or ""
     if grant == "basic" and ":" in client_id:
@@ -76,6 +87,16 @@ def signer_for(info: ProviderInfo, config: SISProviderConfig, *, clock: Clock) -
         by_oauth1 = OAuth1Signature(client_id, secret, config.signature_method, clock)
         signatures.append(by_oauth1 if grant == "oauth1" else BasicSignature(client_id, secret))
     return SecretSigner(signatures, host=origin_of(config.base_url).host)
+
+
+def _key_signer(info: ProviderInfo, config: SISProviderConfig) -> SecretSigner:
+    keys = [key for key in (config.client_secret, config.former_client_secret) if key is not None]
+    if config.client_secret is None:
+        raise _no_key(info)
+    for key in keys:
+        demand_header_text(key)
+    signatures = [ApiKeySignature(key, info.api_key_header, info.api_key_prefix) for key in keys]
+    return SecretSigner(signatures, host=origin_of(config.base_url).host, presented="API key")
 
 
 def oauth_client(info: ProviderInfo, config: SISProviderConfig) -> OAuthClient:
@@ -126,7 +147,7 @@ def grant_for(info: ProviderInfo, config: SISProviderConfig, endpoint: TokenEndp
             return password_grant(endpoint, config.username or config.client_id or "", config.password)
         case "authorization_code":
             return refresh_grant(endpoint)
-        case "oauth1" | "basic" | "none" as grant:
+        case "oauth1" | "basic" | "api_key" | "none" as grant:
             raise no_token(info.label, grant)
 
 
@@ -198,4 +219,10 @@ def _no_credentials(info: ProviderInfo, *, public: bool) -> ConfigurationError:
     return ConfigurationError(
         f"{info.label} needs a client id{'' if public else ' and a client secret'}.",
         remedy="Give client_id and client_secret; the district's administrator finds them where the plugin was installed.",
+    )
+
+
+def _no_key(info: ProviderInfo) -> ConfigurationError:
+    return ConfigurationError(
+        f"{info.label} needs an API key.", remedy="Give it as the client secret: --client-secret-file FILE, or client_secret."
     )

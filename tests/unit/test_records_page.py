@@ -1,0 +1,47 @@
+"""The page about records says of every field what is so."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from sis_connect import values
+from sis_connect.capabilities import KINDS, Kind
+from sis_connect.records import RECORDS, Record, on_request
+
+PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> dict[str, str]:
+    """The table below a heading: what is said of each name."""
+    section = re.split(r"^## ", PAGE.partition(f"## {heading}\n")[2], flags=re.MULTILINE)[0]
+    return {row[1]: row[2] for row in re.finditer(r"^\| `(\w+)(?:\([^`]*\))?` \| (.*) \|$", section, re.MULTILINE)}
+
+
+def test_what_all_records_have_is_told() -> None:
+    assert list(rows("What all have")) == list(Record.model_fields)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_of_a_kind_is_told_and_whether_it_is_required_or_on_request(kind: Kind) -> None:
+    model = RECORDS[kind]
+    own = {name: field for name, field in model.model_fields.items() if name not in Record.model_fields}
+    told = rows(kind)
+    assert told.pop(model.__name__)
+    assert sorted(told) == sorted(own)
+    assert {name for name, words in told.items() if "required" in words} == {n for n, f in own.items() if f.is_required()}
+    assert {name for name, words in told.items() if "on request" in words} == on_request(kind) - {"custom"}
+    assert {name for name, words in told.items() if "reference" in words} - {"user"} == set(model.references)
+
+
+def test_every_function_that_reads_values_is_told() -> None:
+    public = {name for name, found in vars(values).items() if inspect.isfunction(found) and found.__module__ == values.__name__}
+    assert set(rows("Reading values")) == public
+
+
+def test_the_examples_hold() -> None:
+    for example in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+        exec(compile(example, "<example>", "exec"), {})  # noqa: S102 - the documentation's own
