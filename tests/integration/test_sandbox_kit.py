@@ -20,6 +20,7 @@ from plain_sandbox import INFO
 from sis_connect.capabilities import Capabilities
 from sis_connect.errors import ConfigurationError, MissingExtra, ProviderError
 from sis_connect.provider import CONTRACT, ProviderInfo
+from sis_connect.testing import sandbox as sandbox_module
 from sis_connect.testing.sandbox import RunningSandbox, build_app, running_sandbox
 from sis_connect.testing.traffic import Traffic
 
@@ -112,6 +113,15 @@ def test_unknown_controls_are_not_found_and_wrong_methods_not_allowed(client: ht
 
 
 # Limits
+
+
+def test_the_kit_is_at_hand_by_name_and_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sandbox_module.RestSandbox is not None
+    assert all(hasattr(sandbox_module, name) for name in sandbox_module.__all__)
+    assert not hasattr(sandbox_module, "Castle")
+    monkeypatch.setitem(sys.modules, "sis_connect.testing.rest_sandbox", None)
+    with pytest.raises(MissingExtra, match="sandbox"):
+        _ = sandbox_module.RestSandbox
 
 
 def test_more_requests_than_the_limit_are_refused_with_the_time_to_wait() -> None:

@@ -16,6 +16,7 @@ import datetime
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +25,46 @@ from sis_connect.errors import ConfigurationError, MissingExtra
 from sis_connect.provider import ProviderInfo
 from sis_connect.setting_types import parse_rate_limit
 from sis_connect.testing.district import District
-from sis_connect.testing.faults import Fault
+from sis_connect.testing.faults import Fault, Strikes, storm
 
 if TYPE_CHECKING:
-    from sis_connect.testing.sandbox_app import SandboxApp
+    from sis_connect.testing.rest_sandbox import Listing, Pages, RestSandbox
+    from sis_connect.testing.sandbox_app import Sandbox, SandboxApp
     from sis_connect.testing.sandbox_server import ServerThread
+    from sis_connect.testing.token_grants import TokenGrants
+
+#: What a sandbox is built of, loaded on use: it needs the extra `sandbox`.
+_KIT = {
+    "Listing": "listings",
+    "Pages": "listings",
+    "RestSandbox": "rest_sandbox",
+    "Sandbox": "sandbox_app",
+    "TokenGrants": "token_grants",
+}
+__all__ = [
+    "Fault",
+    "Listing",
+    "Pages",
+    "RestSandbox",
+    "RunningSandbox",
+    "Sandbox",
+    "TokenGrants",
+    "build_app",
+    "running_sandbox",
+    "storm",
+]
 
 #: The setting that every sandbox knows: `off` leaves `Retry-After` out of refusals.
 RETRY_AFTER = "retry_after"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _KIT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"sis_connect.testing.{_KIT[name]}"), name)
+    except ModuleNotFoundError as error:
+        raise MissingExtra("A sandbox", "sandbox") from error
 
 
 def build_app(
@@ -152,6 +185,15 @@ class RunningSandbox:
         fault = Fault(name, str(value), count, path)
         self._thread.call(lambda: self._app.sandbox.faults.add(fault))
 
+    def storm(self, strikes: Strikes, *, path: str = "") -> None:
+        """Let a storm of your own loose, made by `storm()` or by hand; `fault("storm", seed)` is the usual one."""
+        self._thread.call(lambda: self._app.sandbox.faults.rage(strikes, path))
+
+    @property
+    def struck(self) -> bool:
+        """Whether any of the faults in force has struck a request yet."""
+        return self._app.sandbox.faults.struck
+
     def clear_faults(self) -> None:
         self._thread.call(self._app.sandbox.faults.clear)
 
@@ -167,6 +209,11 @@ class RunningSandbox:
         """What a perfect client would have, with the on-request fields that are named (None: all)."""
         lines: list[dict[str, Any]] = self._thread.call(lambda: list(self._app.truth(kind, history=history, fields=fields)))
         return lines
+
+    @property
+    def notes(self) -> list[str]:
+        """What the sandbox has to say, such as a request that it has no answer to."""
+        return list(self._app.sandbox.notes)
 
     @property
     def leaks(self) -> list[str]:

@@ -6,11 +6,11 @@ import asyncio
 import json
 import math
 import re
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
+from time import monotonic
 from typing import Any, ClassVar
 from uuid import NAMESPACE_URL, uuid5
 
@@ -28,6 +28,8 @@ from sis_connect.testing.traffic import Traffic
 CONTROL = "/_sandbox"
 #: Where redirects and links to another origin lead: a page that writes down who came with credentials.
 ELSEWHERE = f"{CONTROL}/elsewhere"
+#: What settings that are numbers look like.
+WHOLE, POSITIVE, DECIMAL = r"\d+", r"[1-9]\d*", r"\d+(\.\d+)?"
 #: The control endpoints answer below any path, so that they are also found below a base URL.
 _BELOW = re.compile(f"{CONTROL}(/.*|$)")
 
@@ -35,13 +37,15 @@ _BELOW = re.compile(f"{CONTROL}(/.*|$)")
 class Sandbox(ABC):
     """A vendor's API over the synthetic district. A subclass answers requests (`app`) and tells the truth.
 
-    `settings` are the `--set` values; a subclass names those it knows in `known_settings`, with their defaults, and in
-    `client_settings` those that a client must be told. `faults` are asked wherever a list, a total, a next link or a token is
-    made. `token_path` and `base_path` are below the server's address, `token_url_query` (with its `?`) behind the token's; a
-    subclass in which they depend on settings makes them properties.
+    `settings` are the `--set` values; a subclass names those it knows in `known_settings`, with their defaults, what they may be
+    in `choices` and `numbers` (patterns such as `WHOLE`), and in `client_settings` those that a client must be told. `faults` are
+    asked wherever a list, a total, a next link or a token is made. `token_path` and `base_path` are below the server's address,
+    `token_url_query` (with its `?`) behind the token's; a subclass in which they depend on settings makes them properties.
     """
 
     known_settings: ClassVar[Mapping[str, str]] = {}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    numbers: ClassVar[Mapping[str, str]] = {}
     client_settings: ClassVar[frozenset[str]] = frozenset()
     #: Fields that only an option of the provider brings; like on-request fields, they belong to the truth where they are named.
     optional_fields: ClassVar[frozenset[str]] = frozenset()
@@ -49,6 +53,8 @@ class Sandbox(ABC):
     def __init__(self, district: District, settings: Mapping[str, str]) -> None:
         self.district = district
         self.faults = Faults()
+        #: What the sandbox has to say to whoever runs it, such as a request that it has no answer to.
+        self.notes: list[str] = []
         self.settings: dict[str, str] = dict(self.known_settings)
         for key, value in settings.items():
             self.set(key, value)
@@ -85,6 +91,11 @@ class Sandbox(ABC):
 
     def set(self, key: str, value: str) -> None:
         """Change a setting, also while the sandbox runs."""
+        allowed = self.choices.get(key)
+        if allowed and value not in allowed:
+            raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
+        if key in self.numbers and not re.fullmatch(self.numbers[key], value):
+            raise ConfigurationError(f"The setting {key!r} must be a number, not {value!r}.")
         if key not in self.known_settings:
             known = ", ".join(sorted(self.known_settings)) or "none"
             raise ConfigurationError(f"This sandbox has no setting {key!r}.", remedy=f"Known: {known}.")
@@ -102,6 +113,11 @@ class Sandbox(ABC):
     def clock(self) -> datetime:
         """The time in the `Date` header of answers."""
         return datetime.now(UTC)
+
+    @property
+    def evening(self) -> datetime:
+        """An evening of the story's day: a clock for servers that tell when records changed, since nothing changes after it."""
+        return datetime.combine(self.district.today, time(22, tzinfo=UTC))
 
     def error(self, status: int, message: str) -> Response:
         """An error in the vendor's words."""
@@ -154,7 +170,7 @@ class SandboxApp:
             response = await self._control(control[1].strip("/"), Request(scope, receive))
             await response(scope, receive, send)
             return
-        wait = self.traffic.arrive(path, time.monotonic())
+        wait = self.traffic.arrive(path, monotonic())
         if self.latency:
             await asyncio.sleep(self.latency)
         if wait is not None:
@@ -171,30 +187,29 @@ class SandboxApp:
         return response
 
     async def _faulty(self, scope: Scope, receive: Receive, send: Send) -> None:
-        take, query = self.sandbox.faults.take, scope["query_string"].decode("latin-1")
-        target = f"{scope['path']}?{query}" if query else scope["path"]
-        if slow := take("slow", target):
+        query = scope["query_string"].decode("latin-1")
+        take = self.sandbox.faults.arrive(f"{scope['path']}?{query}" if query else scope["path"])
+        if slow := take("slow"):
             await asyncio.sleep(slow.number)
-        if take("reset", target):
+        if take("reset"):
             await self._break_off(scope, receive, reset=True)
-        elif response := self._answer_instead(scope, target):
+        elif response := self._answer_instead(scope, take):
             await response(scope, receive, send)
-        elif truncate := take("truncate", target):
+        elif truncate := take("truncate"):
             await self._truncated(scope, receive, send, break_off=truncate.value == "connection")
         else:
             await self.sandbox.app(scope, receive, send)
 
-    def _answer_instead(self, scope: Scope, target: str) -> Response | None:
-        take = self.sandbox.faults.take
-        if fault := take("retry_after", target):
+    def _answer_instead(self, scope: Scope, take: Callable[[str], Fault | None]) -> Response | None:
+        if fault := take("retry_after"):
             response = self.sandbox.error(429, "Too many requests.")
             response.headers["Retry-After"] = _retry_after(fault.value, self.sandbox.clock)
             return response
-        if fault := take("status", target):
+        if fault := take("status"):
             return self.sandbox.error(int(fault.number), "This fault was asked for.")
-        if fault := take("html", target):
+        if fault := take("html"):
             return HTMLResponse(self.sandbox.unavailable_page, int(fault.number))
-        if fault := take("redirect", target):
+        if fault := take("redirect"):
             return RedirectResponse(fault.value or other_origin(scope), 302)
         return None
 
