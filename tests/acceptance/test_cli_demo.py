@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 import httpx
@@ -11,7 +12,21 @@ import pytest
 from acceptance.conftest import PROVIDER, CommandLine
 
 
-def test_the_demo_tells_its_story_and_can_be_told_again(sis_connect: CommandLine) -> None:
+def block_a_plugin(sis_connect: CommandLine) -> None:
+    """Install a plugin that leaves a file behind wherever it is imported, and block it in the configuration file."""
+    about = sis_connect.folder / "plugins" / "office-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: office\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[sis_connect.plugins]\noffice = office\n")
+    (about.parent / "office.py").write_text("from pathlib import Path\n\nPath('imported').touch()\n")
+    (sis_connect.folder / "sis-connect.toml").write_text('[plugins]\nblocked = ["office"]\n')
+    sis_connect.environment["PYTHONPATH"] = os.pathsep.join([str(about.parent), os.environ.get("PYTHONPATH", "")])
+
+
+def test_p12_the_demo_tells_its_story_and_can_be_told_again_and_imports_no_plugin_that_is_blocked(
+    sis_connect: CommandLine,
+) -> None:
+    block_a_plugin(sis_connect)
     for arguments in (["demo", PROVIDER, "--students", "200"], ["demo", "--students", "150", "--seed", "7"]):
         run = sis_connect(*arguments)
         assert run.code == 0, run.err
@@ -24,6 +39,7 @@ def test_the_demo_tells_its_story_and_can_be_told_again(sis_connect: CommandLine
         ):
             assert told in run.out
         assert "demo: done" in run.out
+    assert not (sis_connect.folder / "imported").exists()
     listed = CommandLine(sis_connect.folder / "sis-connect-demo")("list", "--json").document["items"]
     assert [item["name"] for item in listed] == ["demo"]
 

@@ -18,6 +18,7 @@ from sis_connect.cli import (
     history,
     holding,
     integrations,
+    plugins,
     presence,
     providers,
     quality,
@@ -54,6 +55,7 @@ for part in (
     history,
     quality,
     serving,
+    plugins,
 ):
     part.register(app)
 

@@ -42,19 +42,18 @@ async def demo(
     seed: Seed = 1,
 ) -> int:
     """Watch a synthetic district arrive, and its first changes."""
-    from sis_connect.discovery import discover
-
-    info = chosen(discover(), provider)
     invocation = invocation_of(context)
+    registry = invocation.registry()
+    info = chosen(registry, provider)
     prepare_folder()
     say(f"A synthetic district behind a local copy of the API of {info.label}. No network, no real person.")
     say()
     say("1. The SIS starts …")
-    with DemoSandbox(info.name, students, seed) as sandbox:
+    with DemoSandbox(info.name, students, seed, invocation.config) as sandbox:
         say(f"   It is at {sandbox.told['base_url']}: {counted(students, 'student')}, and the school date is {sandbox.date}.")
-        code = await first_sync(sandbox, invocation)
+        code = await first_sync(sandbox, invocation, registry)
         if code != FAILED:
-            code = await next_day(sandbox, invocation)
+            code = await next_day(sandbox, invocation, registry)
     if code != FAILED:
         say(closing(sandbox))
     return code
@@ -86,14 +85,14 @@ def prepare_folder() -> None:
         ) from error
 
 
-def service_on(sandbox: DemoSandbox) -> AbstractAsyncContextManager[SISService]:
+def service_on(sandbox: DemoSandbox, registry: Registry) -> AbstractAsyncContextManager[SISService]:
     """The service over the demo's database, on the day that the sandbox shows."""
     from sis_connect.service import SISService
 
-    return SISService.open(f"sqlite:///{DATABASE.as_posix()}", key_file=KEY_FILE, today=sandbox.date)
+    return SISService.open(f"sqlite:///{DATABASE.as_posix()}", key_file=KEY_FILE, today=sandbox.date, registry=registry)
 
 
-async def first_sync(sandbox: DemoSandbox, invocation: Invocation) -> int:
+async def first_sync(sandbox: DemoSandbox, invocation: Invocation, registry: Registry) -> int:
     """Connect the district and read it for the first time."""
     from sis_connect.settings import validated
 
@@ -101,7 +100,7 @@ async def first_sync(sandbox: DemoSandbox, invocation: Invocation) -> int:
     say("2. The district is read for the first time, page by page, into an empty database.")
     told = ("provider", "base_url", "token_url", "client_id", "client_secret")
     settings = {name: sandbox.told[name] for name in told} | sandbox.told["settings"]
-    async with service_on(sandbox) as service:
+    async with service_on(sandbox, registry) as service:
         await service.create_integration(NAME, validated(settings, origin="the sandbox"), actor=actor())
         with ProgressLine(quiet=invocation.quiet) as progress:
             report = (await service.sync(NAME, progress=progress, actor=actor())).as_dict()
@@ -116,12 +115,12 @@ def answer(report: dict[str, Any]) -> int:
     return exit_code(report)
 
 
-async def next_day(sandbox: DemoSandbox, invocation: Invocation) -> int:
+async def next_day(sandbox: DemoSandbox, invocation: Invocation, registry: Registry) -> int:
     """A school day later: what would change, what the guards say to it, and then it is done."""
     sandbox.move_to(1)
     say()
     say(f"3. It is {sandbox.date}, a school day later, and the SIS has moved on. What would a sync change?")
-    async with service_on(sandbox) as service:
+    async with service_on(sandbox, registry) as service:
         with ProgressLine(quiet=invocation.quiet) as progress:
             plan = await service.plan(NAME, progress=progress, actor=actor())
         planned = plan.as_dict()

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,18 +21,22 @@ from sis_connect.errors import MissingExtra, ProviderError
 
 @dataclass(slots=True)
 class DemoSandbox:
-    """Use it with `with`. `told` is what a client needs to know, and the date that the SIS shows."""
+    """Use it with `with`. `told` is what a client needs to know, and the date that the SIS shows.
+
+    `config` is the file that says which plugins may be used: the child imports no others, either.
+    """
 
     provider: str
     students: int
     seed: int
+    config: Path
     told: dict[str, Any] = field(default_factory=dict)
     _process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> DemoSandbox:
         if not (find_spec("starlette") and find_spec("uvicorn")):
             raise MissingExtra("The demo", "sandbox")
-        command = [sys.executable, "-m", __name__, self.provider, str(self.students), str(self.seed)]
+        command = [sys.executable, "-m", __name__, self.provider, str(self.students), str(self.seed), str(self.config)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
         self._listen()
         return self
@@ -66,15 +71,17 @@ class DemoSandbox:
         return urlsplit(str(self.told["base_url"])).port or 0
 
 
-def serve(provider: str, students: int, seed: int) -> None:
+def serve(provider: str, students: int, seed: int, config: str) -> None:
     """What the child does."""
     import signal
 
     from sis_connect.discovery import discover
+    from sis_connect.settings import SISConfigManager
     from sis_connect.testing.sandbox import running_sandbox
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who still needs an SIS to stop cleanly
-    with running_sandbox(discover().info(provider), students=students, seed=seed) as sandbox:
+    info = discover(policy=SISConfigManager().plugins(config)).info(provider)
+    with running_sandbox(info, students=students, seed=seed) as sandbox:
         names = ("provider", "base_url", "token_url", "client_id", "client_secret", "settings")
         while True:
             told = {name: getattr(sandbox, name) for name in names} | {"date": sandbox.date.isoformat()}
@@ -87,4 +94,4 @@ def serve(provider: str, students: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

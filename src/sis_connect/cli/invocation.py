@@ -12,17 +12,18 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
 from sis_connect.errors import ConflictError, SISError
 
 if TYPE_CHECKING:
+    from sis_connect.discovery import Registry
     from sis_connect.service import SISService
 
 DONE, FAILED, USAGE, HELD, INCOMPLETE = range(5)
@@ -43,11 +44,22 @@ class Invocation:
     quiet: bool = False
     verbose: bool = False
 
+    def registry(self) -> Registry:
+        """The plugins that may be used: what the environment says of them applies, and what the configuration file does."""
+        from sis_connect.discovery import discover
+        from sis_connect.settings import SISConfigManager
+
+        return discover(policy=SISConfigManager().plugins(self.config))
+
     def service(self) -> AbstractAsyncContextManager[SISService]:
         """The service over the chosen database."""
+        from sis_connect.hosting.policy import PluginPolicy
         from sis_connect.service import SISService
+        from sis_connect.settings import SISConfigManager
 
-        return SISService.open(self.database, key_file=self.key_file, today=self.today)
+        told = SISConfigManager().plugins(self.config) != PluginPolicy()
+        registry = self.registry() if told else None
+        return SISService.open(self.database, key_file=self.key_file, today=self.today, registry=registry)
 
 
 def invocation_of(context: typer.Context) -> Invocation:
@@ -93,20 +105,55 @@ def command(app: typer.Typer, name: str, *, failure: Failure = plain_failure, **
     return register
 
 
+#: Where the report goes while stdout is kept for it alone.
+_report: TextIO | None = None
+
+
+@contextmanager
+def report_alone() -> Iterator[None]:
+    """Stdout is for the report alone: what a plugin, or what it calls, prints meanwhile goes to stderr."""
+    global _report  # noqa: PLW0603 - as much of the whole process as stdout is
+    stdout, aside = sys.stdout, dict[int, int]()
+    _report = stdout
+    with suppress(OSError, ValueError, AttributeError):  # a stdout that is no file is kept for the report all the same
+        stdout.flush()
+        aside = {number: os.dup(number) for number in {1, stdout.fileno()}}
+        _report = open(os.dup(stdout.fileno()), "w", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed below
+        for number in aside:
+            os.dup2(sys.stderr.fileno(), number)
+    sys.stdout = sys.stderr
+    try:
+        yield
+        _report.flush()
+    finally:
+        report, _report, sys.stdout = _report, None, stdout
+        for number, saved in aside.items():
+            os.dup2(saved, number)
+            os.close(saved)
+        if report is not stdout:
+            with suppress(OSError):
+                report.close()
+
+
 def perform(function: Command, arguments: Mapping[str, Any], failure: Failure) -> int:
     """Run one command to its end and turn whatever happens into an exit code and a sentence."""
+    with report_alone() if arguments.get("as_json") else nullcontext():
+        return _perform(function, arguments, failure)
+
+
+def _perform(function: Command, arguments: Mapping[str, Any], failure: Failure) -> int:
     verbose = invocation_of(arguments["context"]).verbose
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         outcome = function(**arguments)
         code = asyncio.run(_awaited(outcome)) if isinstance(outcome, Awaitable) else outcome
-        sys.stdout.flush()
+        (_report or sys.stdout).flush()
         return code or DONE
     except (typer.TyperException, typer.Exit, typer.Abort):
         raise
     except BrokenPipeError:
         # Whoever read our output has had enough; Python must not complain about it on the way out either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (_report or sys.stdout).fileno())
         return FAILED
     except KeyboardInterrupt:
         error: SISError = ConflictError(
@@ -158,7 +205,7 @@ def printable(text: str) -> str:
 
 def say(text: str = "") -> None:
     """One line of the report, on stdout."""
-    typer.echo(printable(text))
+    typer.echo(printable(text), file=_report)
 
 
 def note(text: str) -> None:
@@ -168,7 +215,7 @@ def note(text: str) -> None:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """The report as one JSON document."""
-    typer.echo(json.dumps(document, indent=2, default=str))
+    typer.echo(json.dumps(document, indent=2, default=str), file=_report)
 
 
 def answer_list(items: list[dict[str, Any]], as_json: bool, text: str) -> None:

@@ -9,6 +9,7 @@ from sis_connect.capabilities import KINDS
 from sis_connect.cli.invocation import DONE, FAILED, HELD, INCOMPLETE
 from sis_connect.cli.tables import counted, duration, indented, number, size, table
 from sis_connect.errors import SISError
+from sis_connect.guards import in_words
 
 TO_DO = ("create", "update", "withdraw", "reenroll")
 NOT_OFFERED = "not_offered"
@@ -186,7 +187,7 @@ def hold_table(holds: Sequence[Mapping[str, Any]]) -> str:
         [
             str(hold.get("id") or "-"),
             *([str(hold.get("integration") or "-")] if districts else []),
-            str(hold["guard"]).replace("_", " "),
+            in_words(str(hold["guard"])),
             f"{hold['action']} {str(hold['kind']).replace('_', ' ')}",
             _scope(hold["scope"]),
             number(hold["count"]),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sis_connect.cli.integrations import pairs
-from sis_connect.cli.invocation import command
+from sis_connect.cli.invocation import command, invocation_of
 
 Students = Annotated[int, typer.Option(min=1, metavar="N", help="How many students the synthetic district has.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Which district: the same number gives the same one.")]
@@ -37,11 +37,10 @@ def sandbox(
 
     Behind it is a synthetic district. One line of JSON on stdout says when it is ready, and how to reach it.
     """
-    from sis_connect.discovery import discover
     from sis_connect.testing.sandbox import serve_sandbox
 
     serve_sandbox(
-        discover().info(provider),
+        invocation_of(context).registry().info(provider),
         port=port,
         students=students,
         seed=seed,

@@ -1,0 +1,1 @@
+"""A new plugin, written from templates: what `sis-connect plugin new` puts into a folder."""
