@@ -9,6 +9,7 @@ import pytest
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.records import Address, Guardian, Phone, Record, Staff, Student
 from sis_connect.rest_provider import Asked
+from sis_connect.settings import SISProviderConfig
 from sis_connect_infinite_campus.provider import ENDPOINTS
 from sis_connect_infinite_campus.settings import InfiniteCampusSettings
 
@@ -31,8 +32,9 @@ STUDENT_12 = b"""{"sourcedId":"6F9619FF-8B86-4011-B42D-00CF4FC964FF","status":"a
 
 
 def read(name: str, row: bytes, *fields: str, **settings: Any) -> tuple[Record, ...]:
-    asked: dict[Kind, frozenset[str]] = dict.fromkeys(KINDS, frozenset(fields))
-    return BY_NAME[name].reader(Asked({}, asked, InfiniteCampusSettings(**settings)))(row).records
+    wanted: dict[Kind, frozenset[str]] = dict.fromkeys(KINDS, frozenset(fields))
+    custom = SISProviderConfig(provider="oneroster", base_url="https://sis.example.org", custom=settings.pop("custom", ())).custom
+    return BY_NAME[name].reader(Asked({}, wanted, InfiniteCampusSettings(**settings), custom=custom))(row).records
 
 
 def student(row: bytes, *fields: str, **settings: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sis_connect.capabilities import KINDS
 from sis_connect.provider import InvalidRow, Reading
 from sis_connect.records import Enrollment, Guardian, Record, Staff, Student
 from sis_connect.rest_provider import Asked
+from sis_connect.settings import SISProviderConfig
 from sis_connect_oneroster.provider import ENDPOINTS
 from sis_connect_oneroster.settings import OneRosterSettings
 
@@ -29,7 +30,9 @@ def at(sourced_id: str) -> dict[str, str]:
 def read(
     name: str, row: dict[str, Any] | bytes, fields: str = "", context: dict[str, str] | None = None, **settings: Any
 ) -> Reading:
-    asked = Asked(context or {}, dict.fromkeys(KINDS, frozenset(fields.split())), OneRosterSettings(**settings))
+    custom = SISProviderConfig(provider="oneroster", base_url="https://sis.example.org", custom=settings.pop("custom", ())).custom
+    wanted = dict.fromkeys(KINDS, frozenset(fields.split()))
+    asked = Asked(context or {}, wanted, OneRosterSettings(**settings), custom=custom)
     return BY_NAME[name].reader(asked)(row if isinstance(row, bytes) else json.dumps(row).encode())
 
 

@@ -69,7 +69,7 @@ def paths(sandbox: RunningSandbox) -> Mapping[str, int]:
     ],
 )
 def test_p7_only_the_expansions_that_the_requested_fields_need_are_asked_for(fields: str, expansions: str) -> None:
-    assert BY_NAME["students"].params(asked(fields)) == {"expansions": expansions}
+    assert BY_NAME["students"].params_for(asked(fields)) == {"expansions": expansions}
 
 
 def test_the_extension_that_holds_the_preferred_name_is_asked_for() -> None:

@@ -11,6 +11,7 @@ from sis_connect.capabilities import KINDS, Kind
 from sis_connect.provider import InvalidRow
 from sis_connect.records import Address, Contact, Demographics, EmailAddress, Phone, Record
 from sis_connect.rest_provider import Asked
+from sis_connect.settings import SISProviderConfig
 from sis_connect_powerschool.provider import ENDPOINTS
 from sis_connect_powerschool.settings import PowerSchoolSettings
 
@@ -264,3 +265,19 @@ def test_p2_a_preferred_name_that_is_empty_is_blank() -> None:
     assert student(row, preferred_name="u_students_extension.preferredname")["preferred_given_name"] is None
     unanswered = student(student_row(), preferred_name="u_students_extension.preferredname")
     assert "preferred_given_name" not in unanswered
+
+
+def test_declared_fields_of_extensions_are_kept_in_their_type_and_asked_for_by_their_table() -> None:
+    more = b', "_extension_data": {"_table_extension": {"name": "u_students_extension", "_field": [%s, %s]}}' % (
+        b'{"name": "Bus_Route", "type": "String", "value": "7"}',
+        b'{"name": "secret", "type": "String", "value": "never-kept"}',
+    )
+    declared = SISProviderConfig(
+        provider="powerschool",
+        base_url="https://sis.example.org",
+        custom="students.bus_route:integer=u_students_extension.bus_route",
+    ).custom
+    asked = Asked({}, dict.fromkeys(KINDS, frozenset()), PowerSchoolSettings(preferred_name="u_x.preferredname"), custom=declared)
+    assert STUDENTS.params_for(asked) == {"expansions": "school_enrollment", "extensions": "u_students_extension,u_x"}
+    found, *_ = STUDENTS.reader(asked)(student_row(more=more)).records
+    assert found.custom == {"bus_route": 7}

@@ -20,7 +20,7 @@ LEGACY_ID = "legacy_sourced_id"
 MOST_ROWS = 50_000
 
 # Who leaves is marked in some districts and just vanishes in others, so that absence has to count.
-_LISTED = KindCapabilities(offered=True, leaving="absence", omission_means_blank=True, delta="updated_at")
+_LISTED = KindCapabilities(offered=True, leaving="absence", omission_means_blank=True, custom=True, delta="updated_at")
 _PEOPLE = replace(_LISTED, former_ids=(LEGACY_ID,))
 
 INFO = ProviderInfo(

@@ -46,6 +46,7 @@ def _own(name: str, like: str, **more: Any) -> Endpoint[Any]:
         optional=True,
         alternative=None,
         filters=lambda asked: {},
+        changes=None,
         delta=None,
         mark=None,
         **more,

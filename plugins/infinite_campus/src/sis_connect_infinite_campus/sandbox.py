@@ -21,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sis_connect.capabilities import Kind
-from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
 from sis_connect.testing.district import District
 from sis_connect_infinite_campus import sandbox_truth
@@ -71,6 +70,7 @@ _BASIC = frozenset(("sourcedId", "status", "givenName", "familyName", "identifie
 
 
 class InfiniteCampusSandbox(OneRosterSandbox):
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {**OneRosterSandbox.choices, **CHOICES}
     known_settings: ClassVar[Mapping[str, str]] = {
         **sandbox_settings.SETTINGS,
         **{name: values[0] for name, values in CHOICES.items()},
@@ -97,12 +97,6 @@ class InfiniteCampusSandbox(OneRosterSandbox):
     @property
     def token_url_query(self) -> str:
         return f"?appName={self.settings['app_name']}"
-
-    def set(self, key: str, value: str) -> None:
-        allowed = CHOICES.get(key)
-        if allowed and value not in allowed:
-            raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
-        super().set(key, value)
 
     def make_roster(self, version: str) -> Roster:
         return CampusRoster(self.district, version, self.settings)

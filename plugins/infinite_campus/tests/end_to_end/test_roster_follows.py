@@ -13,7 +13,7 @@ ON_REQUEST = ("birth_date", "gender", "emails", "phones", "addresses", "demograp
 async def test_after_the_first_sync_and_each_day_the_roster_is_what_the_sis_says(office: Any, version: str) -> None:
     office.sandbox.set(version=version)
     await office.connect()
-    for day in (0, 1, 2, 4):
+    for day in (0, 1, 4):
         office.sandbox.set_day(day)
         before = office.sandbox.stats()["requests"]
         report = await office.sync()
@@ -36,17 +36,16 @@ async def test_with_all_fields_and_guardians_the_roster_is_what_the_sis_says(off
 @pytest.mark.parametrize(
     "setting",
     [
-        {"odd_roles": "on"},
-        {"legacy_id": "letter"},
-        {"legacy_key": "lower"},
-        {"guid_case": "lower"},
-        {"totals": "none"},
-        {"totals": "none", "links": "none"},
-        {"links": "relative"},
-        {"end_dates": "inclusive"},
-        {"booleans": "json", "nulls": "sent", "school_year": "number"},
-        {"modified": "no_fraction"},
-        {"scope": "refused", "credentials": "basic"},
+        {"odd_roles": "on", "legacy_id": "letter", "links": "relative", "end_dates": "inclusive", "modified": "no_fraction"},
+        {
+            "legacy_key": "lower",
+            "guid_case": "lower",
+            "totals": "none",
+            "booleans": "json",
+            "nulls": "sent",
+            "school_year": "number",
+        },
+        {"totals": "none", "links": "none", "scope": "refused", "credentials": "basic"},
     ],
     ids=str,
 )

@@ -17,7 +17,7 @@ _SCOPE = "https://purl.imsglobal.org/spec/or/v{}/scope/{}.readonly"
 _KINDS: tuple[Kind, ...] = ("schools", "terms", "courses", "staff", "students", "sections", "enrollments", "guardians")
 _STRONG = {"students": ("student_number", "state_id")}
 
-_LISTED = KindCapabilities(offered=True, leaving="tobedeleted", omission_means_blank=True)
+_LISTED = KindCapabilities(offered=True, leaving="tobedeleted", omission_means_blank=True, custom=True)
 #: Schools and sessions are few, and always read whole.
 _DELTAS = frozenset(_KINDS) - {"schools", "terms"}
 

@@ -158,7 +158,7 @@ class OneRosterCsvProvider(RestProvider):
     @asynccontextmanager
     async def _taken_in(self, packages: Sequence[Package]) -> AsyncIterator[Tables]:
         """What the packages hold together."""
-        with closing(Tables(_MEMBERS, self.settings.custom)) as tables:
+        with closing(Tables(_MEMBERS, tuple(each.asked_as for each in self.config.custom))) as tables:
             for _ in tables.load(packages):
                 await asyncio.sleep(0)
             yield tables

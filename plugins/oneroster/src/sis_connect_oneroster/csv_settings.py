@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator
 
-from sis_connect_oneroster.settings import ReadingSettings, names
+from sis_connect.setting_types import Names
+from sis_connect_oneroster.settings import ReadingSettings
 
 
 def _plain(files: tuple[str, ...]) -> tuple[str, ...]:
@@ -18,4 +19,4 @@ def _plain(files: tuple[str, ...]) -> tuple[str, ...]:
 class OneRosterCsvSettings(ReadingSettings):
     """`file`: the zip below the base URL, or several, the oldest first: a bulk package and the deltas after it."""
 
-    file: Annotated[tuple[str, ...], BeforeValidator(names), AfterValidator(_plain)] = ()
+    file: Annotated[Names, AfterValidator(_plain)] = ()

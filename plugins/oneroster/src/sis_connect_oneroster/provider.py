@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
-from sis_connect.clock import school_date
 from sis_connect.diagnosis import broken
-from sis_connect.endpoint import Params, total_in
+from sis_connect.endpoint import Params
 from sis_connect.errors import AuthorizationError, NotOffered, SISError
 from sis_connect.findings import time_zone, untold_fields
+from sis_connect.once import once
+from sis_connect.places import total_in
 from sis_connect.provider import Finding, InvalidRow
-from sis_connect.rest_provider import Asked, Endpoint, RestProvider
+from sis_connect.rest_provider import Asked, ChangesSince, Endpoint, RestProvider
 from sis_connect.transport.http import Response
 from sis_connect.transport.paging import OffsetPaging, SinglePage
-from sis_connect_oneroster import changes, findings, mapping, reading
+from sis_connect_oneroster import findings, mapping, reading
 from sis_connect_oneroster.address import TAILS, missing
 from sis_connect_oneroster.errors import UnknownObject, UnknownSchool
 from sis_connect_oneroster.settings import OneRosterSettings
@@ -45,11 +46,11 @@ def in_order(asked: Asked) -> Params:
     return {"sort": "sourcedId", "orderBy": "asc"} if asked.settings.sort else {}
 
 
-def changed(asked: Asked) -> Params:
-    """Only what has changed."""
-    if not asked.since:
-        return {}
-    return {"filter": f"dateLastModified>'{changes.since(asked.since, timedelta(minutes=asked.settings.overlap))}'"}
+def _overlap(asked: Asked) -> timedelta:
+    return timedelta(minutes=asked.settings.overlap)
+
+
+CHANGES = ChangesSince(param="filter", written="dateLastModified>'{time}'", stamp="dateLastModified", overlap=_overlap)
 
 
 def narrow(asked: Asked) -> bool:
@@ -69,12 +70,12 @@ def wants_demographics(asked: Asked) -> bool:
 
 def guardians_changed(asked: Asked) -> Params:
     """Version 1.1 can leave out the many who are no guardians; how 1.2 filters by roles, its servers do not agree upon."""
-    clauses = ["role!='student'"] * (asked.settings.version == "1.1") + list(changed(asked).values())
+    clauses = ["role!='student'"] * (asked.settings.version == "1.1") + list(CHANGES.params(asked).values())
     return {"filter": " AND ".join(clauses)} if clauses else {}
 
 
 _LIST: dict[str, Any] = {"key": "sourcedId", "paging": OffsetPaging(), "total_at": _TOTALS, "params": in_order}
-_CHANGING: dict[str, Any] = {**_LIST, "filters": changed, "delta": "updated_at", "mark": changes.mark}
+_CHANGING: dict[str, Any] = {**_LIST, "changes": CHANGES}
 _PEOPLE: dict[str, Any] = {**_CHANGING, "rows": _USERS, "row": mapping.UserRow}
 
 _SCHOOLS = Endpoint(
@@ -119,7 +120,7 @@ _GUARDIANS = Endpoint(
     path="/users",
     kinds=("guardians",),
     read=mapping.guardian,
-    **{**_PEOPLE, "filters": guardians_changed},
+    **{**_PEOPLE, "changes": None, "filters": guardians_changed, "delta": "updated_at", "mark": CHANGES.mark},
 )
 _ENROLLMENTS = Endpoint(
     name="enrollments",
@@ -151,16 +152,14 @@ def _at_school(endpoint: Endpoint[Any], alternative: str) -> Endpoint[Any]:
         path=f"/schools/{{school}}{endpoint.path}",
         only="schools",
         alternative=alternative,
-        filters=_nothing,
-        delta=None,
-        mark=None,
+        changes=None,
         needs=_always,
     )
 
 
 def _single(endpoint: Endpoint[Any], name: str, path: str, **more: Any) -> Endpoint[Any]:
     """One object by its id."""
-    plain: dict[str, Any] = {"params": _nothing, "filters": _nothing, "delta": None, "mark": None, "total_at": None}
+    plain: dict[str, Any] = {"params": _nothing, "changes": None, "total_at": None}
     return replace(endpoint, **{"name": name, "path": path, "paging": SinglePage(), **plain, **more})
 
 
@@ -220,8 +219,6 @@ class OneRosterProvider(RestProvider):
         super().__init__(*arguments, **named)
         if "guardians" in self.config.fields:
             self._fields["students"] |= {"guardians"}  # students then say whose child they are
-        self._sessions_once = asyncio.Lock()
-        self._sessions: list[mapping.SessionRow] | None = None
         self._schools_once = asyncio.Lock()
         self._unknown: set[str] = set()
 
@@ -270,7 +267,7 @@ class OneRosterProvider(RestProvider):
 
     async def edition(self) -> str:
         """The school years that are under way: when the year rolls over, lists show others than before, without saying so."""
-        return ",".join(sorted(str(row.sourcedId) for row in findings.under_way(await self._all_sessions(), await self._today())))
+        return ",".join(sorted(str(row.sourcedId) for row in findings.under_way(await self._all_sessions(), await self.today())))
 
     async def findings(self) -> Sequence[Finding]:
         """What an administrator of the server can set right."""
@@ -291,10 +288,14 @@ class OneRosterProvider(RestProvider):
         except NotOffered:
             answer = await self.ask(_EVERYBODY, self.asked({}), self._first_page)
         rows, total, wanted = people.rows_in(answer.body), total_in(answer, _TOTALS), int(self._first_page["limit"])
-        return [findings.pages(wanted, len(rows), total), findings.totals(total), findings.stamps(answer, rows)]
+        return [
+            findings.pages(wanted, len(rows), total),
+            findings.totals(total),
+            findings.stamps(CHANGES.mark(None, answer, rows), rows),
+        ]
 
     async def _look_at_year(self) -> Sequence[Finding]:
-        return [findings.school_year(await self._all_sessions(), await self._today())]
+        return [findings.school_year(await self._all_sessions(), await self.today())]
 
     async def _look_at_demographics(self) -> Sequence[Finding]:
         refusal: SISError | None = None
@@ -313,16 +314,10 @@ class OneRosterProvider(RestProvider):
     def _first_page(self) -> dict[str, str]:
         return {"limit": str(self.config.page_size or self.info.default_page_size or 100), "offset": "0"}
 
-    async def _today(self) -> date:
-        return school_date(self.clock.now(), await self.time_zone() or "UTC")
-
+    @once
     async def _all_sessions(self) -> list[mapping.SessionRow]:
         """The first page of sessions, which holds them all but in the largest districts."""
-        async with self._sessions_once:
-            if self._sessions is None:
-                try:
-                    answer = await self.ask(_TERMS, self.asked({}), self._first_page)
-                    self._sessions = [_TERMS.decode(raw) for raw in _TERMS.rows_in(answer.body)]
-                except (NotOffered, InvalidRow):
-                    self._sessions = []  # the list itself will be reported where it is read
-            return self._sessions
+        try:
+            return await self.first_rows(_TERMS, params=self._first_page)
+        except (NotOffered, InvalidRow):
+            return []  # the list itself will be reported where it is read

@@ -102,7 +102,7 @@ def standing(row: Row) -> dict[str, str]:
 def record(model: type[R], row: Row, asked: Asked, **values: Any) -> R:
     """A record of this row. Of something deleted, servers may tell hardly more than its id; then nothing else counts as told."""
     known: dict[str, Any] = {"sis_id": text(row.sourcedId), "updated_at": moment(row.date_last_modified), **standing(row)}
-    if custom := _custom(row.metadata, asked):
+    if isinstance(row.metadata, dict) and (custom := asked.custom_of(model.kind, row.metadata)):
         known["custom"] = custom
     if known["status"] != "tobedeleted":
         return build(model, **known, **values)
@@ -111,17 +111,6 @@ def record(model: type[R], row: Row, asked: Asked, **values: Any) -> R:
         return build(model, **known, **told)
     except ValidationError:
         return part(model, **known)
-
-
-def _custom(metadata: Any, asked: Asked) -> dict[str, Any]:
-    """The metadata that the settings declare, and nothing else of what vendors put there."""
-    if not isinstance(metadata, dict):
-        return {}
-    return {
-        name: metadata[name]
-        for name in asked.settings.custom
-        if name in metadata and isinstance(metadata[name], (str, int, float, bool, type(None)))
-    }
 
 
 def within_school(read: Reader) -> Reader:

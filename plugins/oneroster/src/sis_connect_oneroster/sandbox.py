@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sis_connect.capabilities import Kind
 from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
+from sis_connect.testing.collector import without_collector
 from sis_connect.testing.district import District
 from sis_connect.testing.sandbox_app import Sandbox, other_origin
 from sis_connect_oneroster import sandbox_answers as answers
@@ -28,7 +29,7 @@ from sis_connect_oneroster.sandbox_access import Access, Refused
 from sis_connect_oneroster.sandbox_collections import KEYS, Found, Places
 from sis_connect_oneroster.sandbox_query import Asked, QueryError, Reader
 from sis_connect_oneroster.sandbox_rendering import Manner, Rendering
-from sis_connect_oneroster.sandbox_roster import Entry, Roster, without_collector
+from sis_connect_oneroster.sandbox_roster import Entry, Roster
 from sis_connect_oneroster.sandbox_rows import Row
 
 _DISCOVERY = re.compile(r"(onerosterv1p2rostersservice|imsorv1p2_rostering)_openapi3_v1p0\.json")
@@ -53,6 +54,8 @@ class Asking(NamedTuple):
 
 class OneRosterSandbox(Sandbox):
     known_settings: ClassVar[Mapping[str, str]] = sandbox_settings.SETTINGS
+    choices = sandbox_settings.CHOICES
+    numbers = sandbox_settings.NUMBERS
     client_settings = frozenset({"version", "end_dates"})
 
     def __init__(self, district: District, settings: Mapping[str, str]) -> None:
@@ -137,7 +140,7 @@ class OneRosterSandbox(Sandbox):
     @property
     def clock(self) -> datetime:
         """An evening of the story's day, so that nothing was changed after it."""
-        return datetime.combine(self.district.today, time(22, tzinfo=UTC))
+        return self.evening
 
     @property
     def app(self) -> ASGIApp:

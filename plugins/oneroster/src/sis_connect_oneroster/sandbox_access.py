@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from sis_connect.testing import refused
 from sis_connect.testing.faults import Faults
 from sis_connect.testing.token_grants import EVERY_WAY, TokenGrants
 from sis_connect_oneroster.sandbox_signature import Signatures
@@ -24,12 +25,12 @@ SCOPES: Mapping[str, str] = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - the server's answer, not our error
-    """The server answers with an error."""
+class Refused(refused.Refused):
+    """The server answers with an error, which the standard has a word for."""
 
     def __init__(self, status: int, message: str, minor: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.minor = status, message, minor
+        super().__init__(status, message)
+        self.minor = minor
 
 
 class Access:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, time
+from datetime import datetime
 from email.utils import format_datetime
 from typing import ClassVar
 from zlib import crc32
@@ -19,7 +19,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sis_connect.capabilities import Kind
-from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
 from sis_connect.testing.district import District
 from sis_connect.testing.sandbox_app import Sandbox
@@ -41,18 +40,13 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 
 class OneRosterCsvSandbox(Sandbox):
+    choices = CHOICES
     known_settings: ClassVar[Mapping[str, str]] = {**{name: values[0] for name, values in CHOICES.items()}, "folder": ""}
     client_settings = frozenset({"end_dates"})
 
     def __init__(self, district: District, settings: Mapping[str, str]) -> None:
         super().__init__(district, settings)
         self._zips: dict[str, bytes] = {}
-
-    def set(self, key: str, value: str) -> None:
-        allowed = CHOICES.get(key)
-        if allowed and value not in allowed:
-            raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
-        super().set(key, value)
 
     def told_settings(self) -> dict[str, str]:
         return {**super().told_settings(), "grant": self.settings["auth"]}
@@ -63,7 +57,7 @@ class OneRosterCsvSandbox(Sandbox):
     @property
     def clock(self) -> datetime:
         """An evening of the story's day."""
-        return datetime.combine(self.district.today, time(22, tzinfo=UTC))
+        return self.evening
 
     @property
     def app(self) -> ASGIApp:

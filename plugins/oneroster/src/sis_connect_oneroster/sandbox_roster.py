@@ -5,19 +5,19 @@ Vendors override `make_ids`, `make_people`, `metadata`, `decorate`, `truth_of`, 
 
 from __future__ import annotations
 
-import gc
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sis_connect.capabilities import Kind
 from sis_connect.records import Record
+from sis_connect.testing.collector import without_collector
 from sis_connect.testing.district import District
 from sis_connect.testing.district_guardians import Guardian
 from sis_connect.testing.district_records import Course, Enrollment, School, Section, Staff, Student, Term
+from sis_connect.testing.district_values import grade_code
 from sis_connect_oneroster import sandbox_rows as rows
 from sis_connect_oneroster.sandbox_listing import Listed, Listing
 from sis_connect_oneroster.sandbox_rows import ROLES_11, Ids, Link, Person, Role, Row
@@ -187,7 +187,7 @@ class Roster(Listing):
             since = district.changed_on(section)
             opened[section.course] = min(opened.get(section.course, since), since)
         for course, listed in self.courses():
-            codes = tuple(dict.fromkeys(rows.grade_code(grade) for grade in sorted(grades[course.serial])))
+            codes = tuple(dict.fromkeys(grade_code(grade) for grade in sorted(grades[course.serial])))
             day = max(district.changed_on(course), opened[course.serial], ended[course.serial])
             links = {"org": (self.ids.org(None),)}
             yield self._entry("course", self.ids.course(course), listed, day, links, course, codes)
@@ -307,18 +307,6 @@ class Roster(Listing):
 
     def _demographics_row(self, student: Student) -> Row:
         return rows.demographics_row(student)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Nothing of a list is garbage while it is made; the collector would walk over all of it in vain, again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def parent_of(term: Term, siblings: Iterable[Term]) -> Term | None:

@@ -27,6 +27,7 @@ from sis_connect.testing.district_records import (
     Term,
     identifier,
 )
+from sis_connect.testing.district_values import grade_code
 
 Row = dict[str, Any]
 Person = Student | Staff | Guardian
@@ -104,11 +105,6 @@ class Role(NamedTuple):
     primary: bool = True
     begin: date | None = None
     end: date | None = None
-
-
-def grade_code(grade: int) -> str:
-    """The CEDS code."""
-    return "PK" if grade < 0 else "KG" if grade == 0 else f"{grade:02d}"
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,7 @@ from sis_connect.records import (
     Term,
 )
 from sis_connect.testing import district_records as neutral
+from sis_connect.testing.district_values import grade_code
 from sis_connect_oneroster import sandbox_rows as rows
 from sis_connect_oneroster.sandbox_roster import Entry, Roster
 from sis_connect_oneroster.sandbox_rows import Role
@@ -155,7 +156,7 @@ def _students(roster: Roster) -> Told:
 
 
 def _student(roster: Roster, entry: Entry, student: neutral.Student, schools: list[str]) -> Student:
-    grade: Any = rows.grade_code(student.grade)
+    grade: Any = grade_code(student.grade)
     return Student(
         sis_id=entry.sourced_id,
         ids={"student_number": student.number} | ({"state_id": student.state_id} if student.state_id else {}),

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-
-def names(value: object) -> object:
-    """A list as settings hold it: names with commas between them."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ReadingSettings(BaseModel):
     """How rows are understood, whichever way they come.
 
-    `end_dates`: whether an end date is the first day out, as version 1.2 has it, or the last day in. `custom` names the metadata
-    to keep.
+    `end_dates`: whether an end date is the first day out, as version 1.2 has it, or the last day in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     end_dates: Literal["exclusive", "inclusive"] = "exclusive"
-    custom: Annotated[tuple[str, ...], BeforeValidator(names)] = ()
 
 
 class OneRosterSettings(ReadingSettings):

@@ -21,7 +21,7 @@ INFO = ProviderInfo(
     capabilities=Capabilities(
         {
             "schools": _BY_ABSENCE,
-            "terms": _BY_ABSENCE,
+            "terms": replace(_BY_ABSENCE, total_count=False),
             "courses": _TOLD,
             "sections": _TOLD,
             "enrollments": _TOLD,
@@ -39,6 +39,7 @@ INFO = ProviderInfo(
                 omission_means_blank=True,
                 total_count=True,
                 single_read=True,
+                custom=True,
                 webhooks=True,
                 strong_ids=("state_id", "student_number"),
             ),

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from sis_connect.capabilities import Kind
-from sis_connect.endpoint import raw_rows
 from sis_connect.errors import AuthorizationError, ConfigurationError, NotOffered, ProviderError
+from sis_connect.places import raw_rows
 from sis_connect.records import Record
 from sis_connect.rest_provider import Asked, Endpoint
 from sis_connect.transport.http import Transport

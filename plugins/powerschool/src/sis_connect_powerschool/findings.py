@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sis_connect.findings import spoken_year
 from sis_connect.provider import Finding
 from sis_connect.values import number
 from sis_connect_powerschool.bulk import APPLICATION, Installed
@@ -67,7 +68,7 @@ def school_year(asked: int | None, current: Sequence[TermRow], today: date) -> F
         return Finding(
             topic="school_year",
             level="warning",
-            message=f"The setting asks for {_spoken(asked)}, while PowerSchool is in {_spoken(year)}.",
+            message=f"The setting asks for {spoken_year(asked)}, while PowerSchool is in {spoken_year(year)}.",
             remedy="Change or remove the setting school_year, unless another year is what you want.",
             facts=facts,
         )
@@ -75,12 +76,12 @@ def school_year(asked: int | None, current: Sequence[TermRow], today: date) -> F
         return Finding(
             topic="school_year",
             level="warning",
-            message=f"PowerSchool is in {_spoken(int(reading or 0))}, and today lies in none of its terms.",
+            message=f"PowerSchool is in {spoken_year(int(reading or 0))}, and today lies in none of its terms.",
             remedy="Between two school years this is as it should be; otherwise the district's year has to be changed over.",
             facts=facts,
         )
     return Finding(
-        topic="school_year", level="ok", message=f"The school year {_spoken(int(reading or 0))} will be read.", facts=facts
+        topic="school_year", level="ok", message=f"The school year {spoken_year(int(reading or 0))} will be read.", facts=facts
     )
 
 
@@ -153,7 +154,3 @@ def is_zone(name: str) -> bool:
 
 def _runs(term: TermRow, today: date) -> bool:
     return bool(term.start_date and term.end_date and term.start_date <= today.isoformat() <= term.end_date)
-
-
-def _spoken(year: int) -> str:
-    return f"{year - 1}-{year % 100:02}"

@@ -13,12 +13,13 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from sis_connect.capabilities import Kind
-from sis_connect.clock import school_date
 from sis_connect.diagnosis import broken, cost
-from sis_connect.endpoint import Params, at, raw_rows, reach_of
+from sis_connect.endpoint import Params, reach_of
 from sis_connect.errors import AuthenticationError, ConfigurationError, SISError
+from sis_connect.once import once
+from sis_connect.places import at
 from sis_connect.provider import Finding, Page, Scope, Since, Stream
-from sis_connect.rest_provider import Asked, Endpoint, RestProvider
+from sis_connect.rest_provider import Asked, Endpoint, RestProvider, Selection
 from sis_connect.transport.paging import SinglePage
 from sis_connect_powerschool import bulk, events, findings, mapping, students
 from sis_connect_powerschool.errors import GRANT_COLUMNS
@@ -45,16 +46,6 @@ def _of_year(field: str) -> Any:
         return {"q": f"{field}=={int(year) - 1}"} if year else {}
 
     return filters
-
-
-def _student_params(asked: Asked) -> Params:
-    """Only the expansions that the requested fields need."""
-    wanted = {students.EXPANSIONS[name] for name in asked.fields["students"] if name in students.EXPANSIONS}
-    expansions = {"school_enrollment", *wanted}
-    params = {"expansions": ",".join(sorted(expansions))}
-    if asked.settings.preferred_name:
-        params["extensions"] = asked.settings.preferred_name.partition(".")[0]
-    return params
 
 
 _COUNT = "resource.count"
@@ -93,7 +84,9 @@ _STUDENTS = Endpoint(
     row=students.StudentRow,
     read=students.student,
     only="district",
-    params=_student_params,
+    params=students.extensions,
+    selects=Selection(param="expansions", always=("school_enrollment",), by_field=students.EXPANSIONS),
+    custom=students.extended,
     page_size="student_max_page_size",
     needs=_by_section,
     count="/ws/v1/district/student/count",
@@ -202,10 +195,8 @@ class PowerSchoolProvider(RestProvider):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._own = cast(PowerSchoolSettings, self.settings)  # as they were set, whatever road is taken
-        self._about_once, self._year_once, self._package_once = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
-        self._metadata: list[dict[str, Any]] = []
+        self._year_once = asyncio.Lock()
         self._year: list[int | None] = []
-        self._package: list[bulk.Installed | None] = []
 
     async def pages(
         self,
@@ -261,22 +252,27 @@ class PowerSchoolProvider(RestProvider):
         return self._own.road == "bulk" and self._own.data_versions
 
     async def _found(self) -> bulk.Installed | None:
-        """Whether our package is installed, see `bulk.find`. Asked once, before anything is read."""
-        if self._own.road == "sections":
+        """Whether our package is installed, see `bulk.find`. Asked once, before anything is read.
+
+        It has no fields of a district's own.
+        """
+        if self._own.road == "sections" or (self._own.road == "auto" and self.config.custom):
             return None
-        async with self._package_once:
-            if not self._package:
-                try:
-                    self._package.append(await bulk.find(self.transport, self.asked({}), versions=self._reads_changes))
-                except (ConfigurationError, AuthenticationError):
-                    raise
-                except SISError as error:
-                    if self._own.road == "bulk" or error.remedy == GRANT_COLUMNS:
-                        raise
-                    return None  # the other road will show what is the matter, or manage in spite of it
-        if self._package[0] is None and self._own.road == "bulk":
+        try:
+            found = await self._installed()
+        except (ConfigurationError, AuthenticationError):
+            raise
+        except SISError as error:
+            if self._own.road == "bulk" or error.remedy == GRANT_COLUMNS:
+                raise
+            return None  # the other road will show what is the matter, or manage in spite of it
+        if found is None and self._own.road == "bulk":
             raise bulk.not_installed()
-        return self._package[0]
+        return found
+
+    @once
+    async def _installed(self) -> bulk.Installed | None:
+        return await bulk.find(self.transport, self.asked({}), versions=self._reads_changes)
 
     async def page_sizes(self) -> Mapping[str, int]:
         """The plugin's page sizes, which the district's administrator sets."""
@@ -289,7 +285,7 @@ class PowerSchoolProvider(RestProvider):
             return scope.school_year
         async with self._year_once:
             if not self._year:
-                self._year = [findings.current_year(await self._current_terms(scope), await self._today())]
+                self._year = [findings.current_year(await self._current_terms(scope), await self.today())]
         return self._year[0]
 
     async def time_zone(self) -> str | None:
@@ -299,15 +295,27 @@ class PowerSchoolProvider(RestProvider):
     async def findings(self) -> Sequence[Finding]:
         """What an administrator of PowerSchool can set right."""
         about, sizes = await self._about(), await self.page_sizes()
-        terms, today = await self._current_terms(self.narrowed(Scope())), await self._today()
+        terms, today = await self._current_terms(self.narrowed(Scope())), await self.today()
         return [
             findings.server(about),
             findings.page_size({endpoint.page_size: sizes.get(endpoint.page_size or "") for endpoint in self.endpoints}),
             findings.school_year(self.config.school_year, terms, today),
             findings.time_zone(await self.time_zone()),
             await self._road(),
-            *([findings.changes(self._package[0])] if self._reads_changes and self._package and self._package[0] else []),
+            *await self._about_changes(),
         ]
+
+    async def _about_changes(self) -> Sequence[Finding]:
+        try:
+            package = await self._found() if self._reads_changes else None
+        except SISError:
+            return []  # what is wrong is said of the road
+        return [findings.changes(package)] if package else []
+
+    async def today(self) -> date:
+        """The school date, in UTC where the server names a time zone that nobody knows."""
+        known = findings.is_zone(await self.time_zone() or "UTC")
+        return await super().today() if known else self.clock.now().date()
 
     async def _road(self) -> Finding:
         """Which road is taken, and what the other one would cost."""
@@ -320,29 +328,19 @@ class PowerSchoolProvider(RestProvider):
         everybody, active = [await self.total(endpoint, self.asked({})) or 0 for endpoint in (_STUDENTS, _ACTIVE)]
         return findings.section_road(asked_for=self._own.road == "sections", students=everybody, active=active)
 
+    @once
     async def _about(self) -> dict[str, Any]:
         """What the server says about itself, and about the plugin whose token asks."""
-        async with self._about_once:
-            if not self._metadata:
-                response = await self.transport.get_json(self.probe, template=self.probe)
-                found = at(response.body, "metadata")
-                self._metadata.append(msgspec.json.decode(found) if found.startswith(b"{") else {})
-            return self._metadata[0]
-
-    async def _today(self) -> date:
-        zone = await self.time_zone()
-        return school_date(self.clock.now(), zone if zone and findings.is_zone(zone) else "UTC")
+        response = await self.transport.get_json(self.probe, template=self.probe)
+        found = at(response.body, "metadata")
+        return msgspec.json.decode(found) if found.startswith(b"{") else {}
 
     async def _current_terms(self, scope: Scope) -> list[mapping.TermRow]:
         """The terms that the server takes for the current ones, at the first school that has any."""
         schools = sorted(scope.schools or ())
         if not schools:
-            schools = [str(row.id) for row in await self._first_page(_SCHOOLS, {}) if row.id and mapping.is_school(row)]
+            schools = [str(row.id) for row in await self.first_rows(_SCHOOLS) if row.id and mapping.is_school(row)]
         for school in schools[:_LOOK_AT]:
-            if terms := await self._first_page(_TERMS, {"school": school}):
+            if terms := await self.first_rows(_TERMS, {"school": school}):
                 return terms
         return []
-
-    async def _first_page(self, endpoint: Endpoint[Row], context: Mapping[str, str]) -> list[Row]:
-        response = await self.ask(endpoint, self.asked(context), {})
-        return [endpoint.decode(raw) for raw in raw_rows(response.body, endpoint.rows)]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -31,7 +30,8 @@ from sis_connect.capabilities import Kind
 from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
 from sis_connect.testing.district import District
-from sis_connect.testing.sandbox_app import Sandbox
+from sis_connect.testing.refused import Refused
+from sis_connect.testing.sandbox_app import DECIMAL, POSITIVE, WHOLE, Sandbox
 from sis_connect_powerschool import sandbox_events, sandbox_past, sandbox_queries, sandbox_sign_in, sandbox_truth
 from sis_connect_powerschool.sandbox_query import QueryError, parse
 from sis_connect_powerschool.sandbox_resources import RESOURCES, Resource, Resources
@@ -51,16 +51,14 @@ _CHOICES = {
 _NAMES = {"given_name": "given", "middle_name": "middle", "family_name": "family"}
 
 
-class Refused(Exception):  # noqa: N818 - the server's answer, not our error
-    """The server answers with an error."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
 class PowerSchoolSandbox(Sandbox):
     optional_fields = frozenset({"preferred_given_name"})
+    choices = _CHOICES
+    numbers: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("former_students", "past_years", "returned_no_shows"), WHOLE),
+        **dict.fromkeys(("token_life", "sign_in_life", "invalid"), DECIMAL),
+        **dict.fromkeys(("page_size", *(f"{name}_page_size" for name in RESOURCES)), f"({POSITIVE})?"),
+    }
     known_settings: ClassVar[Mapping[str, str]] = {
         "access": "FULL",
         "page_size": "100",
@@ -95,18 +93,6 @@ class PowerSchoolSandbox(Sandbox):
         self._queries = sandbox_queries.Queries(self._resources, self.settings)
         self.events = sandbox_events.Events(district, self.settings)
         self.moved()
-
-    def set(self, key: str, value: str) -> None:
-        allowed = _CHOICES.get(key)
-        if allowed and value not in allowed:
-            raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
-        if key.endswith("page_size") and key != "over_page_size" and value and not (value.isdecimal() and int(value) > 0):
-            raise ConfigurationError(f"The setting {key!r} must be a number of rows, not {value!r}.")
-        if key in ("former_students", "past_years", "returned_no_shows") and not value.isdecimal():
-            raise ConfigurationError(f"The setting {key!r} must be a whole number, not {value!r}.")
-        if key in ("token_life", "sign_in_life", "invalid") and not re.fullmatch(r"\d+(\.\d+)?", value):
-            raise ConfigurationError(f"The setting {key!r} must be a number, not {value!r}.")
-        super().set(key, value)
 
     def moved(self) -> None:
         former, years = int(self.settings["former_students"]), int(self.settings["past_years"])

@@ -25,17 +25,11 @@ from sis_connect.records import (
     derive_id,
 )
 from sis_connect.testing import district_records as neutral
+from sis_connect.testing.district_values import REASONS, grade_code
 from sis_connect_powerschool import sandbox_rows as rows
 from sis_connect_powerschool.sandbox_resources import Resources
 
 Truth = Iterator[tuple[str, Record]]
-_REASONS = {
-    "pre_registered": "pre_registered",
-    "transferred": "transferred",
-    "graduated": "graduated",
-    "historical": "withdrawn",
-    "inactive": "inactive",
-}
 _TERM_TYPES: Mapping[int, Literal["school_year", "semester", "term"]] = {1: "school_year", 2: "semester"}
 
 
@@ -49,11 +43,6 @@ def truth(resources: Resources, kind: Kind, *, history: bool) -> Truth:
 
 def _id(table: str, serial: int) -> str:
     return str(rows.dcid(table, serial))
-
-
-def grade_code(grade: int) -> Any:
-    """The CEDS code of a PowerSchool grade level."""
-    return "PK" if grade < 0 else "KG" if grade == 0 else f"{grade:02d}"
 
 
 def _schools(resources: Resources) -> Truth:
@@ -161,7 +150,7 @@ def _student(student: neutral.Student) -> Student:
         sis_id=_id("student", student.serial),
         ids=ids,
         status="active" if active else "inactive",
-        status_reason=None if active else _REASONS[student.status],
+        status_reason=None if active else REASONS[student.status],
         given_name=student.given,
         middle_name=student.middle,
         family_name=student.family,

@@ -50,5 +50,6 @@ def refine(info: ProviderInfo, config: SISProviderConfig) -> ProviderInfo:
     kinds = dict(info.capabilities.kinds)
     if own.data_versions:
         kinds |= {kind: replace(kinds[kind], delta="version") for kind in _CHANGES}
+    kinds["students"] = replace(kinds["students"], custom=False)  # the queries name their columns, and know no others
     kinds["school_enrollments"] = replace(kinds["school_enrollments"], stint_history=own.history_years > 0)
     return replace(info, capabilities=Capabilities(kinds))

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from sis_connect.custom_fields import of_kind
 from sis_connect.provider import InvalidRow
 from sis_connect.records import Address, Contact, Demographics, EmailAddress, Phone, Record, SchoolEnrollment, Student, derive_id
 from sis_connect.rest_provider import Asked, build
@@ -236,14 +237,22 @@ def _contacts(people: People) -> Iterator[Contact]:
         yield Contact(relationship="guardian", emails=emails)
 
 
+def extensions(asked: Asked) -> dict[str, str]:
+    """The district's own tables that the settings name a field of, as `table.field`."""
+    named = [asked.settings.preferred_name or "", *(each.asked_as for each in of_kind(asked.custom, "students"))]
+    tables = sorted({table for table, dot, _ in (name.partition(".") for name in named) if dot})
+    return {"extensions": ",".join(tables)} if tables else {}
+
+
+def extended(row: StudentRow) -> dict[str, Value]:
+    """What stands in the district's own tables, by `table.field` as it is written and in lower case."""
+    found = opened(row.extension_data, Extensions()) or Extensions()
+    told = {f"{held.name}.{item.name}": item.value for held in many(found.tables) for item in many(held.fields)}
+    return {**{name.lower(): value for name, value in told.items()}, **told}
+
+
 def _preferred_name(row: StudentRow, option: str | None) -> dict[str, str | None]:
     """From the district's own table, which the setting names as `table.field`."""
-    extensions = opened(row.extension_data, Extensions())
-    if not option or not extensions:
+    if not option or not opened(row.extension_data, Extensions()):
         return {}
-    table, _, column = option.lower().partition(".")
-    for held in many(extensions.tables):
-        for item in many(held.fields) if held.name.lower() == table else ():
-            if item.name.lower() == column:
-                return {"preferred_given_name": text(item.value)}
-    return {"preferred_given_name": None}
+    return {"preferred_given_name": text(extended(row).get(option.lower()))}

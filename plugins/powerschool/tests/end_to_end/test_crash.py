@@ -16,6 +16,8 @@ from office import OFFERED, STUDENTS_ONLY, Office, Row, differences, expected
 COMMITS = 25
 #: Twice in a row, before or after one of the run's commits.
 INSTANTS = [[chance.randrange(2, 2 * COMMITS) / 2 for _ in range(2)] for chance in map(Random, range(2))]
+#: Seconds after which the clock kills, wherever the run may be.
+DRAWN = [chance.uniform(0.1, 2.5) for chance in map(Random, range(3))]
 SIGKILL = -9
 
 
@@ -50,15 +52,12 @@ async def test_p4_a_first_sync_that_is_killed_twice_ends_like_an_uninterrupted_o
     assert (await office.sync()).changes["students"] == {"unchanged": 200}
 
 
-@pytest.mark.parametrize("chance", [*map(Random, range(2))], ids=["one seed", "another"])
-async def test_p4_a_first_sync_that_is_killed_by_the_clock_ends_like_an_uninterrupted_one(
-    office: Office, synced: Office, chance: Random
-) -> None:
-    """Anywhere at all, not only beside a commit. Drawn by a seed; where it falls, the machine's pace decides."""
+async def test_p4_a_first_sync_that_is_killed_by_the_clock_ends_like_an_uninterrupted_one(office: Office, synced: Office) -> None:
+    """Anywhere at all, not only beside a commit. Drawn by seeds; where it falls, the machine's pace decides."""
     await office.connect(absence_grace="0")
-    for _ in range(3):
+    for seconds in DRAWN:
         process = syncing(office.url, office.sandbox.date)
-        process.join(timeout=chance.uniform(0.1, 2.5))
+        process.join(timeout=seconds)
         process.kill()
         process.join()
         assert process.exitcode in (SIGKILL, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
@@ -94,7 +94,7 @@ async def test_p12_a_broken_plugin_is_named_and_the_others_work(
         f"import sis_connect.hookspecs as specs\n{'@specs.hookimpl' if line.startswith('def') else ''}\n{line}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    good = EntryPoint("powerschool", "sis_connect_powerschool", "sis_connect.plugins")
+    (good,) = entry_points(group="sis_connect.plugins", name="powerschool")
     synced.registry = discover([EntryPoint("broken", name, "sis_connect.plugins"), good])
     assert [refused.name for refused in synced.registry.refused] == ["broken"]
     assert (await synced.sync(kinds=["schools"])).status == "succeeded"

@@ -51,12 +51,15 @@ def _qmlativ(info: ProviderInfo, config: SISProviderConfig) -> ProviderInfo:
             "school_year_id is set, and school_year is not: which year that is would be a guess.",
             remedy="Set school_year to the year in which that school year ends, or leave school_year_id out.",
         )
+    students = CAPABILITIES.of("students")
+    strong = students.strong_ids if config.options.get("state_id_field") else ("student_number",)
+    kinds = {**CAPABILITIES.kinds, "students": replace(students, strong_ids=strong)}
     in_query = config.token_method == "GET"  # noqa: S105 - a method, no secret
     return replace(
         info,
         label="Skyward Qmlativ",
         provider="sis_connect_skyward.qmlativ_provider:QmlativProvider",
-        capabilities=CAPABILITIES,
+        capabilities=Capabilities(kinds),
         api_versions=("Custom", "Generic"),
         settings="sis_connect_skyward.settings:QmlativSettings",
         token_path="/oauth/token",  # noqa: S106 - a path, no secret

@@ -13,6 +13,7 @@ import msgspec
 from sis_connect.capabilities import Kind
 from sis_connect.diagnosis import broken
 from sis_connect.errors import AuthorizationError, ConfigurationError, NotOffered, SISError, UnexpectedResponse
+from sis_connect.once import once
 from sis_connect.provider import Finding, Page, Scope, Since, Stream
 from sis_connect.rest_provider import Asked, Endpoint, RestProvider
 from sis_connect.stream import PageSize, StreamReader
@@ -36,6 +37,13 @@ from sis_connect_skyward.settings import QmlativSettings
 MANY = 10
 
 
+class _Known(dict[tuple[str, str | None], Mapping[str, str | None]]):
+    """What was looked up of people: a repr of the provider shows none of it."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} lists looked up>"
+
+
 class QmlativProvider(RestProvider):
     """Reads a district's Qmlativ."""
 
@@ -45,10 +53,9 @@ class QmlativProvider(RestProvider):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._own: QmlativSettings = self.settings  # type: ignore[assignment]
-        self._asking_year, self._looking = asyncio.Lock(), asyncio.Lock()
-        self._year: Mapping[str, Any] | None = None
+        self._looking = asyncio.Lock()
         self._scope = Scope(school_year=self.config.school_year)
-        self._known: dict[tuple[str, str | None], Mapping[str, str | None]] = {}
+        self._known: dict[tuple[str, str | None], Mapping[str, str | None]] = _Known()
         self._renamed = {self._own.state_id_field.lower(): "StateID"} if self._own.state_id_field else {}
         self._demand_essentials()
 
@@ -77,7 +84,7 @@ class QmlativProvider(RestProvider):
         cursor: Mapping[Stream, str] | None = None,
     ) -> AsyncIterator[Page]:
         """As the base class has it. What is looked up in other lists is asked for anew in each read."""
-        self._known, self._scope = {}, self.narrowed(scope)
+        self._known, self._scope = _Known(), self.narrowed(scope)
         return super().pages(kinds, scope=scope, since=since, cursor=cursor)
 
     def asked(self, context: Mapping[str, str]) -> Asked:
@@ -176,17 +183,15 @@ class QmlativProvider(RestProvider):
         year = number(current.get("numericyear"), "NumericYear")
         return None if year is None else year + (self._own.numeric_year == "start")
 
+    @once
     async def _current(self) -> Mapping[str, Any]:
         """The current school year, where the interface tells."""
         path = f"{self.prefix}/GetSystemMetadata"
-        async with self._asking_year:
-            if self._year is None:
-                try:
-                    response = await self.transport.get_json(path, template=path)
-                    self._year = current_year(msgspec.json.decode(response.body), self._own.entity)
-                except (NotOffered, AuthorizationError):
-                    self._year = {}  # not among what the district has approved
-            return self._year
+        try:
+            response = await self.transport.get_json(path, template=path)
+        except (NotOffered, AuthorizationError):
+            return {}  # not among what the district has approved
+        return current_year(msgspec.json.decode(response.body), self._own.entity)
 
     # Doctor
 

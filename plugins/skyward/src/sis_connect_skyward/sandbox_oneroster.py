@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from starlette.responses import Response
 
-from sis_connect.errors import ConfigurationError
 from sis_connect_oneroster import sandbox_settings
 from sis_connect_oneroster.sandbox import Asking, OneRosterSandbox
 from sis_connect_oneroster.sandbox_access import Refused
@@ -25,6 +24,7 @@ class SkywardOneRosterSandbox(OneRosterSandbox):
         **sandbox_settings.SETTINGS,
         **{name: choices[0] for name, choices in _CHOICES.items()},
     }
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {**OneRosterSandbox.choices, **_CHOICES}
     client_settings = OneRosterSandbox.client_settings | {"product"}
 
     @property
@@ -39,12 +39,6 @@ class SkywardOneRosterSandbox(OneRosterSandbox):
     @property
     def token_path(self) -> str:
         return f"{BASE}/oauth/token"
-
-    def set(self, key: str, value: str) -> None:
-        allowed = _CHOICES.get(key)
-        if allowed and value not in allowed:
-            raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
-        super().set(key, value)
 
     def _read(self, asking: Asking, url: str) -> Response:
         try:

@@ -21,10 +21,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sis_connect.capabilities import Kind
-from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
 from sis_connect.testing.district import District
-from sis_connect.testing.sandbox_app import Sandbox
+from sis_connect.testing.refused import Refused
+from sis_connect.testing.sandbox_app import WHOLE, Sandbox
 from sis_connect.testing.token_grants import TokenGrants, basic
 from sis_connect_skyward import sandbox_qmlativ_truth
 from sis_connect_skyward.sandbox_qmlativ_rows import MAKERS
@@ -47,18 +47,12 @@ _CHOICES = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - the server's answer, not our error
-    """The server answers with an error."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
 class QmlativSandbox(Sandbox):
     client_settings: ClassVar[frozenset[str]] = frozenset(
         ("product", "api", "end_dates", "numeric_year", "excluded_entities", "dropped_statuses")
     )
+    choices = _CHOICES
+    numbers: ClassVar[Mapping[str, str]] = {"token_life": WHOLE}
     known_settings: ClassVar[Mapping[str, str]] = {
         **{name: choices[0] for name, choices in _CHOICES.items()},
         "excluded_entities": "800",
@@ -71,14 +65,6 @@ class QmlativSandbox(Sandbox):
         super().__init__(district, settings)
         self._tokens = TokenGrants(self.client_id, self.client_secret, methods=("POST", "GET"), parameters_in_query=False)
         self.moved()
-
-    def set(self, key: str, value: str) -> None:
-        allowed = _CHOICES.get(key)
-        if allowed and value not in allowed:
-            raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
-        if key == "token_life" and not value.isdecimal():
-            raise ConfigurationError(f"The setting {key!r} must be a number, not {value!r}.")
-        super().set(key, value)
 
     def moved(self) -> None:
         self._tables = Tables(self.district, self.settings, MAKERS)
@@ -243,8 +229,8 @@ class QmlativSandbox(Sandbox):
         page, size = place
         rows = self._searched(name, entity, query, body)
         target = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
-        found = self.faults.page(target, rows, page, size)
-        next_page = page + 1 if page * size < len(rows) else None
+        shown = self.faults.show(target, rows, size, number=page)
+        next_page = page + 1 if shown.more else None
         if next_page is None and self.settings["next_at_end"] == "repeat":
             next_page = page
         following: dict[str, str] = {}
@@ -252,7 +238,7 @@ class QmlativSandbox(Sandbox):
             following["Next"] = f"/{self.settings['api']}/{entity}/{name}/{next_page}/{size}"
         elif self.settings["next_at_end"] == "empty":
             following["Next"] = ""
-        encoded = b'{"Objects":[%s],"Paging":%s}' % (b",".join(found), msgspec.json.encode(following))
+        encoded = b'{"Objects":[%s],"Paging":%s}' % (b",".join(shown.rows), msgspec.json.encode(following))
         return Response(encoded, media_type="application/json")
 
     def _searched(self, name: str, entity: int, query: Sequence[tuple[str, str]], body: Any) -> list[bytes]:

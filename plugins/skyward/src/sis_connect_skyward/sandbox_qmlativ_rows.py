@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from sis_connect.testing.district_records import Student
+from sis_connect.testing.district_values import grade_code
 from sis_connect_skyward.sandbox_qmlativ_tables import (
     CENSUS,
     CENSUS_CODE,
@@ -20,7 +21,6 @@ from sis_connect_skyward.sandbox_qmlativ_tables import (
     Tables,
     course_number,
     full_address,
-    grade_code,
     name_of_guardian,
     name_of_staff,
     name_of_student,

@@ -47,11 +47,6 @@ def name_of_guardian(guardian: Guardian) -> int:
     return number("name", 3 * guardian.serial + _GUARDIAN) if guardian.staff is None else name_of_staff(guardian.staff)
 
 
-def grade_code(grade: int) -> str:
-    """How a grade is written."""
-    return "PK" if grade < 0 else "KG" if grade == 0 else f"{grade:02}"
-
-
 def full_address(student: Student, street: str) -> str:
     """An address in one line."""
     return f"{street}, {student.city} AZ {student.postal_code}"

@@ -24,13 +24,13 @@ from sis_connect.records import (
     derive_id,
 )
 from sis_connect.testing import district_records
+from sis_connect.testing.district_values import grade_code
 from sis_connect_skyward.sandbox_qmlativ_tables import (
     CENSUS,
     CENSUS_CODE,
     Tables,
     course_number,
     full_address,
-    grade_code,
     name_of_guardian,
     name_of_staff,
     name_of_student,

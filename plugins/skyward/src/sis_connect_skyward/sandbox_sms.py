@@ -9,8 +9,6 @@ What could not be established is a setting: `end_dates` (`inclusive` or `exclusi
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode
@@ -21,10 +19,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sis_connect.capabilities import Kind
-from sis_connect.errors import ConfigurationError
 from sis_connect.records import Record
 from sis_connect.testing.district import District
-from sis_connect.testing.sandbox_app import Sandbox, other_origin
+from sis_connect.testing.listings import cursor_after, rows_before
+from sis_connect.testing.sandbox_app import WHOLE, Sandbox, other_origin
 from sis_connect.testing.token_grants import TokenGrants
 from sis_connect_skyward import sandbox_sms_truth
 from sis_connect_skyward.sandbox_sms_rows import Population, Row
@@ -47,17 +45,13 @@ class SmsSandbox(Sandbox):
     client_settings: ClassVar[frozenset[str]] = frozenset(
         ("product", "end_dates", "excluded_entities", "dropped_statuses", "guardians", "paging")
     )
+    choices = _CHOICES
+    numbers: ClassVar[Mapping[str, str]] = {"code_width": WHOLE, "token_life": WHOLE}
     known_settings: ClassVar[Mapping[str, str]] = {
-        "product": "sms",
-        "end_dates": "inclusive",
+        **{name: values[0] for name, values in _CHOICES.items()},
         "excluded_entities": "800",
         "dropped_statuses": "D",
         "code_width": "1",
-        "spelling": "Id",
-        "nulls": "off",
-        "guardians": "list",
-        "unprefixed": "ignored",
-        "paging": "cursor",
         "token_life": "1199",
         "grants": "password,client_credentials",
     }
@@ -67,14 +61,6 @@ class SmsSandbox(Sandbox):
         self._tokens = TokenGrants(self.client_id, self.client_secret, client_needed=False, parameters_in_query=False)
         self._tokens.token_type = "bearer"  # noqa: S105 - a word, no secret
         self.moved()
-
-    def set(self, key: str, value: str) -> None:
-        allowed = _CHOICES.get(key)
-        if allowed and value not in allowed:
-            raise ConfigurationError(f"The setting {key!r} cannot be {value!r}.", remedy=f"Choose one of {', '.join(allowed)}.")
-        if key in ("code_width", "token_life") and not value.isdecimal():
-            raise ConfigurationError(f"The setting {key!r} must be a number, not {value!r}.")
-        super().set(key, value)
 
     def moved(self) -> None:
         self._population = Population(self.district, self.settings)
@@ -114,7 +100,7 @@ class SmsSandbox(Sandbox):
         if not path.startswith(root):
             return self.error(404, "No HTTP resource was found that matches the request.")
         token = self._tokens.token(request.headers.get("authorization", ""))
-        if token is None or self.faults.take("token_expiry", path):
+        if token is None or self.faults.take("token_expiry", request.url.path):
             if token is not None:
                 self._tokens.end(token)
             refused = self.error(401, "Authorization has been denied for this request.")
@@ -192,36 +178,21 @@ class SmsSandbox(Sandbox):
             prefix = ""
         limit = _whole(asked.get(f"{prefix}limit", ""))
         size = _EVERYTHING if limit <= 0 or self.settings["paging"] == "none" else limit
-        offset = _offset(asked.get(f"{prefix}cursor", ""))
+        offset = rows_before(asked.get(f"{prefix}cursor", ""))
         if offset is None:
             return self.error(400, "The cursor is not valid.")
         target = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
-        page = self.faults.slice(target, rows, offset, size)
-        body = b"[%s]" % b",".join([*page, b"null"] if self.settings["nulls"] == "on" else page)
+        shown = self.faults.show(target, rows, size, offset=offset)
+        body = b"[%s]" % b",".join([*shown.rows, b"null"] if self.settings["nulls"] == "on" else shown.rows)
         response = Response(body, media_type="application/json; charset=utf-8")
-        if offset + len(page) < len(rows) and page:
+        if shown.more:
             own = str(request.url.replace(query=""))
             there = other_origin(request.scope) if self.faults.take("next_elsewhere", target) else f"{own}?"
             kept = {name: value for name, value in asked.items() if name == "studentnameid"}
-            following = urlencode({**kept, "paging.limit": size, "cursor": _cursor(offset + len(page))})
+            following = urlencode({**kept, "paging.limit": size, "cursor": cursor_after(shown.end)})
             response.headers["Link"] = f'<{own}>; rel="first", <{there}&{following}>; rel="next"'.replace("?&", "?")
         return response
 
 
 def _whole(text: str) -> int:
     return int(text) if text.isdecimal() else 0
-
-
-def _cursor(offset: int) -> str:
-    return base64.urlsafe_b64encode(f"after {offset}".encode()).decode()
-
-
-def _offset(cursor: str) -> int | None:
-    """The rows before a cursor; None where it is not one of ours."""
-    if not cursor:
-        return 0
-    try:
-        word, _, rows = base64.urlsafe_b64decode(cursor).decode().partition(" ")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return int(rows) if word == "after" and rows.isdecimal() else None

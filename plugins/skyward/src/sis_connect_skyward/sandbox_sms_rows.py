@@ -10,6 +10,7 @@ from typing import Any
 from sis_connect.testing.district import District
 from sis_connect.testing.district_guardians import Guardian, guardians
 from sis_connect.testing.district_records import FIRST_FREE_COLUMN, Enrollment, School, Student, identifier
+from sis_connect.testing.district_values import grade_code
 
 Row = dict[str, Any]
 _COLUMNS = {name: FIRST_FREE_COLUMN + place for place, name in enumerate(("student", "guardian", "course", "enrollment"))}
@@ -22,11 +23,6 @@ _NO_DATE = "0001-01-01T00:00:00"
 def number(table: str, serial: int) -> int:
     """The number of a record in the tables of SMS."""
     return identifier(_COLUMNS[table], serial, floor=100)
-
-
-def grade_level(grade: int) -> str:
-    """How a grade is written."""
-    return "PK" if grade < 0 else "KG" if grade == 0 else f"{grade:02}"
 
 
 def open_end(enrollment: Enrollment) -> bool:
@@ -93,8 +89,8 @@ class Population:
         return {
             "SchoolId": code,
             "SchoolName": name,
-            "GradeLow": grade_level(low),
-            "GradeHigh": grade_level(high),
+            "GradeLow": grade_code(low),
+            "GradeHigh": grade_code(high),
             "StreetAddress": street,
             "City": "Anytown",
             "State": "AZ",
@@ -111,7 +107,7 @@ class Population:
             "DisplayId": student.number,
             "StateId": student.state_id,
             "GradYr": self.district.year.year + 12 - student.grade,
-            "GradeLevel": grade_level(student.grade),
+            "GradeLevel": grade_code(student.grade),
             "Gender": student.gender,
             "HispanicLatinoEthnicity": student.ethnicity == "YES",
             "FederalRace": "".join(sorted(_RACES[race] for race in student.races)),

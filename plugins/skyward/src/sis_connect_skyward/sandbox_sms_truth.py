@@ -21,7 +21,8 @@ from sis_connect.records import (
     derive_id,
 )
 from sis_connect.testing import district_guardians, district_records
-from sis_connect_skyward.sandbox_sms_rows import CENSUS, Population, grade_level, number
+from sis_connect.testing.district_values import grade_code
+from sis_connect_skyward.sandbox_sms_rows import CENSUS, Population, number
 
 Truth = Iterator[tuple[str, Record]]
 _GRADES = ("PK", "KG", *(f"{level:02}" for level in range(1, 13)))
@@ -42,7 +43,7 @@ def _schools(population: Population) -> Truth:
     listed = [(s.key, population.codes[s.serial], s.name, s.low_grade, s.high_grade) for s in schools]
     for key, code, name, low, high in [*listed, ("census", CENSUS, "Census", -1, 12)]:
         if code not in _excluded(population):
-            grades = _GRADES[_GRADES.index(grade_level(low)) : _GRADES.index(grade_level(high)) + 1]
+            grades = _GRADES[_GRADES.index(grade_code(low)) : _GRADES.index(grade_code(high)) + 1]
             yield key, School(sis_id=code, ids={"school_number": code}, name=name, identifier=code, grades=grades)
 
 
@@ -50,7 +51,7 @@ def _students(population: Population) -> Truth:
     excluded = _excluded(population)
     for sis_id, student in population.students.items():
         at = next((code for code in population.entities(student) if code not in excluded), None)
-        code: Any = grade_level(student.grade)
+        code: Any = grade_code(student.grade)
         yield (
             student.key,
             Student(

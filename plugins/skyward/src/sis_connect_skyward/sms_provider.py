@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from sis_connect.capabilities import Capabilities, Kind, KindCapabilities
-from sis_connect.endpoint import Params, raw_rows
+from sis_connect.endpoint import Params
 from sis_connect.errors import NotOffered, SISError, UnexpectedResponse
+from sis_connect.places import raw_rows
 from sis_connect.provider import Finding, Page, Scope, Since, Stream
 from sis_connect.rest_provider import Asked, Endpoint, RestProvider
 from sis_connect.transport.answers import Response
@@ -142,8 +143,7 @@ class SmsProvider(RestProvider):
 
     async def findings(self) -> Sequence[Finding]:
         """Which entities there are, for some are no schools; and whether a list that is cut short would be noticed."""
-        response = await self.ask(_SCHOOLS, self.asked({}), {})
-        codes = sorted(str(_SCHOOLS.key_of(_SCHOOLS.decode(raw))) for raw in raw_rows(response.body, ""))
+        codes = sorted(str(_SCHOOLS.key_of(row)) for row in await self.first_rows(_SCHOOLS))
         excluded = [code for code in codes if is_excluded(code, self._own)]
         entities = Finding(
             topic="entities",

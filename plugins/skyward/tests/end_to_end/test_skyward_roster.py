@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -81,40 +80,6 @@ async def test_p1_where_the_classes_of_one_student_do_not_come_nobody_is_withdra
         report = await office.sync(full=True)
         assert (report.status, [entry["endpoint"] for entry in report.incomplete]) == ("incomplete", ["enrollments"])
         assert await office.active("enrollments") == before
-
-
-@pytest.mark.parametrize("product", PRODUCTS)
-async def test_with_all_fields_on_request_and_guardians_the_roster_is_what_the_sis_says(
-    office_of: OfficeOf, product: str
-) -> None:
-    office, fields = office_of(product), ON_REQUEST[product]
-    await office.connect(absence_grace="0", fields=",".join((*fields, "guardians")))
-    report = await office.sync()
-    assert (report.status, report.incomplete) == ("succeeded", [])
-    assert await strayed(office, (*OFFERED[product], *GUARDIANS), fields) == {}
-
-
-@pytest.mark.parametrize("product", PRODUCTS)
-async def test_p5_a_second_sync_of_an_unchanged_source_writes_nothing(office_of: OfficeOf, product: str) -> None:
-    office = office_of(product)
-    await office.connect()
-    await office.sync()
-    for full in (False, True):
-        report = await office.sync(full=full)
-        assert {action for counts in report.changes.values() for action in counts} == {"unchanged"}
-
-
-@pytest.mark.parametrize("product", PRODUCTS)
-async def test_a_token_that_ends_in_the_middle_is_renewed_once(office_of: OfficeOf, product: str) -> None:
-    office = office_of(product)
-    await office.connect()
-    office.sandbox.fault("token_expiry", "3", count=1)
-    tokens = urlsplit(office.sandbox.token_url).path
-    before = office.sandbox.stats()["by_path"].get(tokens, 0)
-    report = await office.sync()
-    assert (report.status, report.incomplete) == ("succeeded", [])
-    assert office.sandbox.stats()["by_path"][tokens] - before == 2
-    assert await strayed(office, OFFERED[product]) == {}
 
 
 async def test_without_a_product_the_three_are_named(office_of: OfficeOf) -> None:

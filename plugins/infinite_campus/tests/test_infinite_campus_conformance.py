@@ -1,0 +1,10 @@
+"""The plugin passes the conformance suite."""
+
+from __future__ import annotations
+
+from sis_connect.testing import ProviderSuite
+
+
+class TestConformance(ProviderSuite):
+    provider = "infinite_campus"
+    students = 20
