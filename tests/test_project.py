@@ -18,7 +18,14 @@ PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.to
 SHIPPED = sorted([*CORE.rglob("*.py"), *(path for plugin in PLUGINS for path in plugin.glob("src/**/*.py"))])
 TESTS = sorted([*(ROOT / "tests").rglob("*.py"), *(path for plugin in PLUGINS for path in plugin.glob("tests/**/*.py"))])
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(plugin / "README.md" for plugin in PLUGINS)])
-OTHERS = [ROOT / "noxfile.py", ROOT / "mkdocs.yml", ROOT / ".ci" / "run", *ROOT.glob("*.toml"), *ROOT.glob("plugins/*/*.toml")]
+OTHERS = [
+    *CORE.rglob("*.template"),
+    ROOT / "noxfile.py",
+    ROOT / "mkdocs.yml",
+    ROOT / ".ci" / "run",
+    *ROOT.glob("*.toml"),
+    *ROOT.glob("plugins/*/*.toml"),
+]
 EVERYTHING = [*SHIPPED, *TESTS, *PAGES, *OTHERS]
 
 PROMISES = [f"P{number}" for number in range(1, 13)]
@@ -29,6 +36,11 @@ GROUND = ("errors", "clock", "capabilities", "records")
 STRANGERS = {
     "provider": ("transport", "tokens", "roster", "store", "settings", "service", "cli", "testing"),
     "hookspecs": ("transport", "tokens", "roster", "store", "settings", "service", "cli", "testing"),
+    "deprecation": ("discovery", "settings", "transport", "tokens", "roster", "store", "provider", "service", "cli", "testing"),
+    "guards": ("discovery", "settings", "transport", "tokens", "roster", "store", "provider", "service", "cli", "testing"),
+    "keys": ("discovery", "settings", "transport", "tokens", "roster", "store", "provider", "service", "cli", "testing"),
+    "chosen": ("transport", "roster", "service", "cli", "testing"),
+    "hosting": ("discovery", "settings", "transport", "tokens", "roster", "store", "connection", "service", "cli", "testing"),
     "discovery": ("transport", "tokens", "roster", "store", "service", "cli", "testing"),
     "settings": ("transport", "tokens", "roster", "store", "provider", "service", "cli", "testing"),
     "setting_types": ("settings", "transport", "tokens", "roster", "store", "provider", "service", "cli", "testing"),
@@ -36,6 +48,8 @@ STRANGERS = {
     "tokens": ("oauth", "records", "provider", "rest_provider", "roster", "service", "cli", "testing"),
     "oauth": ("records", "rest_provider", "roster", "store", "connection", "service", "cli", "testing"),
     "rest_provider": ("roster", "store", "service", "cli", "testing"),
+    "declared": ("roster", "store", "service", "cli", "testing"),
+    "custom_fields": ("provider", "settings", "transport", "tokens", "roster", "store", "service", "cli", "testing"),
     "roster.merge": ("transport", "tokens", "store", "service", "cli", "testing"),
     "roster.conflict": ("transport", "tokens", "store", "service", "cli", "testing"),
     "roster.guard": ("transport", "tokens", "store", "service", "cli", "testing"),
@@ -44,6 +58,7 @@ STRANGERS = {
     "store": ("transport.http", "oauth.endpoint", "oauth.wiring", "provider", "rest_provider", "service", "cli", "testing"),
     "service": ("cli", "testing"),
     "connection": ("roster", "service", "cli", "testing"),
+    "scaffold": ("transport", "tokens", "roster", "store", "settings", "service", "cli", "testing"),
     "testing": ("cli",),
 }
 
