@@ -274,3 +274,16 @@ async def test_accident_7_no_teacher_is_removed_by_absence_without_a_person(desk
     assert (await desk.roster("staff"))["t1"]["status"] == "active"
     assert (await desk.approve(report.holds[0])).changes["staff"] == {"withdraw": 1}
     assert (await desk.roster("staff"))["t1"]["status"] == "inactive"
+
+
+@pytest.mark.parametrize("told", [{"status": "inactive", "status_reason": "dropped"}, {}], ids=["by status", "by its date"])
+async def test_who_has_left_a_section_that_closes_has_left_when_and_as_the_sis_says(desk: Desk, told: dict[str, str]) -> None:
+    feed = desk.sis.feeds["enrollments", ""]
+    feed.rows.append(enrollment("in y", user="left", section="y", end_date="2027-06-11"))
+    assert (await desk.sync()).status == "succeeded"
+    desk.sis.put("sections", section("x"))
+    feed["in y"] = enrollment("in y", user="left", section="y", end_date="2026-08-20", **told)
+    assert (await desk.sync()).status == "succeeded"
+    dropped = (await desk.roster("enrollments"))["in y"]
+    assert (dropped["status"], dropped["end_date"]) == ("inactive", "2026-08-20")
+    assert dropped["status_reason"] == told.get("status_reason", "ended")

@@ -135,8 +135,8 @@ class OfficeHours:
             self.run.plan[key] = change
 
     def _carrier_that_ended(self, kind: Kind, seen: Seen, known: bool) -> str:
-        if not known and seen.document["status"] == "inactive":
-            return ""
+        if seen.document["status"] == "inactive" and not (known and (seen.missing or seen.ended)):
+            return ""  # the SIS says so itself, or it is long over
         for name in NEEDS.get(kind, ()):
             if name in CARRIERS:
                 carrier = CARRIERS[name], str(seen.document.get(name))

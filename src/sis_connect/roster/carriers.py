@@ -18,6 +18,7 @@ from sis_connect.capabilities import Kind
 from sis_connect.roster.belonging import CARRIERS, dependents, is_history
 from sis_connect.roster.cases import Case, encode
 from sis_connect.roster.guard import YEARLY, Counts
+from sis_connect.roster.merge import Source
 from sis_connect.roster.school_years import terms_over
 from sis_connect.roster.years import OVER
 from sis_connect.store.tables import mappings
@@ -101,8 +102,11 @@ async def hanging_from_ended(
         ended |= await _over_with_term(connection, integration_id, plan, kind, cases)
     for carrier in (carrier for carrier in CARRIERS if carrier in carriers):
         for name in [name for owner, name in dependents(carrier) if owner == kind]:
-            alive = [case for case in cases if case.source is not None and not is_history(case)]
-            hanging = {case.sis_id: case.source.document.get(name) for case in alive if case.source is not None}
+            hanging = {
+                case.sis_id: case.source.document.get(name)
+                for case in cases
+                if case.source is not None and not (is_history(case) or _says_it_is_over(case.source))
+            }
             names = {it for it in hanging.values() if isinstance(it, str)}
             gone = await _gone(connection, integration_id, plan, carrier, names)
             withdrawn = f"{carrier.removesuffix('s')}_withdrawn"
@@ -112,6 +116,11 @@ async def hanging_from_ended(
                 if isinstance(it, str) and it in gone
             }
     return ended
+
+
+def _says_it_is_over(source: Source) -> bool:
+    """Whether the SIS itself says so now: then it also says why and when, which is better than what follows from a carrier."""
+    return not source.absent and source.document.get("status") == "inactive"
 
 
 def _is_missing(case: Case) -> bool:
