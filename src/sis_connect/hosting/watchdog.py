@@ -70,6 +70,7 @@ class Watchdog:
         self._note()
         self._stop.set()
         self._later.cancel()
+        self._thread.join(1.0)  # it wakes at once, unless a log keeps it waiting
 
     def warnings(self) -> list[dict[str, Any]]:
         """What a report says of it: each function once, with the longest time."""
