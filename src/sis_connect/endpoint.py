@@ -6,7 +6,7 @@ The rows of a page are cut out of the body as bytes and not looked into; a row i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import quote
@@ -17,11 +17,13 @@ from pydantic import ValidationError
 from sis_connect.capabilities import Kind
 from sis_connect.changes_since import ChangesSince
 from sis_connect.custom_fields import CustomField, of_kind, picked
+from sis_connect.errors import NotOffered
 from sis_connect.places import raw_rows
-from sis_connect.provider import InvalidRow, Reading, Scope
+from sis_connect.provider import InvalidRow, Reading, Scope, Stream
 from sis_connect.readings import held_to, typed_or_invalid
 from sis_connect.records import Record, derive_id, is_whole
 from sis_connect.transport.paging import PageNumberPaging, Paging
+from sis_connect.values import Value, text
 
 if TYPE_CHECKING:
     from sis_connect.transport.answers import Response
@@ -108,6 +110,9 @@ class Endpoint(Generic[Row]):
     `parent` is the endpoint whose rows open one stream of this one each; the parent says under which name its key enters the
     context (`gives`), and which of its rows count (`opens`). `only` limits an endpoint to reads of the whole district, of some
     schools, or of single students; where a scope names schools or students, their ids fill the context and no parent is read.
+    `within` says where a row names the schools that it belongs to: an attribute of it, or a function of the decoded row. A list
+    that cannot be had for one school alone is then read whole for some schools, too: rows of others count as read, but make no
+    records and open nothing. A row that names no school belongs to all of them.
     `yearly`: the school year enters the context too, and `filters` must ask for it.
     `filters` narrow what is listed and go with the count as well; `params` do not narrow, nor does what `selects` names.
     `custom` says where a row has the custom fields that a district may declare: a dotted path to the object in the row that holds
@@ -138,6 +143,7 @@ class Endpoint(Generic[Row]):
     gives: str | None = None
     opens: Callable[[Row], bool] = _every
     only: Reach | None = None
+    within: str | Callable[[Row], Value | Collection[Value]] | None = None
     yearly: bool = False
     filters: Callable[[Asked], Params] = _none
     params: Callable[[Asked], Params] = _none
@@ -186,6 +192,29 @@ class Endpoint(Generic[Row]):
         key = getattr(row, self.key, None)
         return None if key is None or key == "" else str(key)
 
+    def schools_of(self, row: Row) -> Any:
+        """Where a row says to which schools it belongs: one, several or none."""
+        return self.within(row) if callable(self.within) else getattr(row, str(self.within))
+
+    def is_of(self, row: Row, schools: Collection[str]) -> bool:
+        """Whether a row belongs to one of these schools; one that names none does."""
+        found = self.schools_of(row)
+        theirs = found if isinstance(found, (list, tuple, set, frozenset)) else (found,)
+        told = {school for school in map(text, theirs) if school is not None}
+        return not told or not told.isdisjoint(schools)
+
+    def stream(self, context: Mapping[str, str], school: str | None = None) -> Stream:
+        """The name of a stream of it; one of those rows only that belong to a school has a name of its own."""
+        return (self.name, named(context)) if school is None else (f"{self.name}_of_school", named({"school": school, **context}))
+
+    def denial(self, scope: Scope, error: NotOffered) -> NotOffered:
+        """What it means that the server does not know this path: where it is that of one student, the student is unknown."""
+        single = scope.students is not None and "{student}" in self.path and "students" in self.kinds and not self.partial
+        if not single or type(error) is not NotOffered:  # a plugin may know more
+            return error
+        remedy = "Ids are the sis_id of `sis-connect export NAME students`; who was deleted may be unknown, too."
+        return NotOffered("The SIS knows no student of this id (404).", remedy=remedy)
+
     @property
     def _key_on_the_wire(self) -> str:
         """What the member with the key is called in a row."""
@@ -217,8 +246,11 @@ class Endpoint(Generic[Row]):
             return max(1, min(self.concurrency, concurrency))
         return max(1, concurrency - 1) if self.rate_limit else concurrency
 
-    def reader(self, asked: Asked) -> Callable[[bytes], Reading]:
-        """What understands one row of a stream: pure, and able to run anywhere at any time. It raises `InvalidRow`."""
+    def reader(self, asked: Asked, school: str | None = None) -> Callable[[bytes], Reading]:
+        """What understands one row of a stream: pure, and able to run anywhere at any time. It raises `InvalidRow`.
+
+        Where it is for one `school`, rows that belong to others make no records.
+        """
 
         decode = _decoder(self.row).decode
         tells_custom = self.custom is not None and any(of_kind(asked.custom, kind) for kind in self.kinds)
@@ -232,6 +264,8 @@ class Endpoint(Generic[Row]):
             if key is None:
                 raise InvalidRow(f"{self.key} is missing", key=None, fields=(self.key,))
             try:
+                if school is not None and not self.is_of(row, (school,)):
+                    return Reading(key, ())
                 records: Iterable[Record] = self.read(row, asked)
                 if tells_custom:
                     records = self._with_custom(tuple(records), self._custom_in(raw, row), asked)

@@ -45,10 +45,14 @@ GIVE_UP_AFTER = 10
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A stream to read. `quiet`: only for the streams below it. `resume`: hand over nothing before the page of that cursor."""
+    """A stream to read. `quiet`: only for the streams below it. `resume`: hand over nothing before the page of that cursor.
+
+    With `schools`, several streams at one go: for each of these schools one of the rows that belong to it.
+    """
 
     endpoint: Endpoint[Any]
     asked: Asked
+    schools: tuple[str, ...] | None = None
     quiet: bool = False
     resume: str | None = None
     cursor: str | None = None
@@ -59,6 +63,10 @@ class _Job:
     @property
     def context(self) -> Mapping[str, str]:
         return self.asked.context
+
+    @property
+    def streams(self) -> list[Stream]:
+        return [self.endpoint.stream(self.context, school) for school in ((None,) if self.schools is None else self.schools)]
 
 
 class Run:
@@ -81,7 +89,7 @@ class Run:
         asked = provider.asked({})
         self._wanted, self._roots, self._below = chosen(provider.endpoints, self._kinds, scope, asked)
         self._standing_by = {each.name: each for each in provider.endpoints if each.standby and each.needs(asked)}
-        self._replaced: set[Stream] = set()
+        self._replaced: set[tuple[str, str, tuple[str, ...] | None]] = set()
         self._sizes: dict[str, PageSize] = {}
         self._jobs: JobStack[_Job] = JobStack(lambda job: job.endpoint.name, lambda job: self._at_once(job.endpoint))
         self._pages: asyncio.Queue[Page | None] = asyncio.Queue(provider.config.concurrency * 2)
@@ -112,9 +120,16 @@ class Run:
             crew.cancel()
             await asyncio.gather(crew, return_exceptions=True)
 
-    def _push(self, endpoint: Endpoint[Any], context: Mapping[str, str]) -> None:
-        job = _Job(endpoint, self._provider.asked(context), quiet=not (endpoint.standby or endpoint in self._wanted))
-        self._jobs.put(job)
+    def _push(self, endpoint: Endpoint[Any], context: Mapping[str, str], schools: tuple[str, ...] | None = None) -> None:
+        quiet = not (endpoint.standby or endpoint in self._wanted)
+        asked = self._provider.asked(context)
+        self._jobs.put(_Job(endpoint, asked, schools or self._within(endpoint, context), quiet=quiet))
+
+    def _within(self, endpoint: Endpoint[Any], context: Mapping[str, str]) -> tuple[str, ...] | None:
+        """The schools to which the rows of a list have to belong, where the scope names some that could not be asked for."""
+        if endpoint.within is None or self._scope.schools is None or "school" in context:
+            return None
+        return tuple(sorted(self._scope.schools))
 
     async def _crew(self) -> None:
         try:
@@ -137,7 +152,7 @@ class Run:
                     await self._read(job)
             except NotOffered as error:
                 if not self._does_without(job):
-                    await self._fail(job, error)
+                    await self._fail(job, error if job.cursor else job.endpoint.denial(self._scope, error))
             except SISError as error:
                 await self._fail(job, error)
             finally:
@@ -150,9 +165,12 @@ class Run:
         other = self._standing_by.get(job.endpoint.alternative or "")
         if other is None or not set(other.kinds) & self._kinds:
             return job.endpoint.optional
-        if (other.name, named(job.context)) not in self._replaced:
-            self._replaced.add((other.name, named(job.context)))
-            self._push(other, job.context)
+        if (once := (other.name, named(job.context), job.schools)) not in self._replaced:
+            self._replaced.add(once)
+            context, schools = dict(job.context), job.schools
+            if other.within is not None and "{school}" not in other.path and "school" in context:
+                schools = (context.pop("school"),)  # a longer list stands by for that of one school
+            self._push(other, context, schools if other.within is not None else None)
         return True
 
     async def _fail(self, job: _Job, error: SISError) -> None:
@@ -170,16 +188,29 @@ class Run:
     async def _break_off(self, job: _Job, error: SISError, *, below: bool = False) -> None:
         """Say that a stream is incomplete, and so is everything that it would have opened."""
         if not below and not job.quiet:
-            await self._pages.put(replace(self._page(job), more=True, cursor=job.cursor, error=error))
+            await self._hand_over(job, replace(self._page(job), more=True, cursor=job.cursor, error=error))
         for child in self._below[job.endpoint.name]:
-            await self._break_off(_Job(child, job.asked, quiet=child not in self._wanted), error)
+            quiet = child not in self._wanted
+            await self._break_off(_Job(child, job.asked, self._within(child, job.context), quiet=quiet), error)
+
+    async def _hand_over(self, job: _Job, page: Page) -> None:
+        """Put out a page: once for each stream that it belongs to."""
+        if job.schools is None:
+            await self._pages.put(page)
+        for school in job.schools or ():
+            name, context = job.endpoint.stream(job.context, school)
+            read = job.endpoint.reader(job.asked, school)
+            await self._pages.put(replace(page, endpoint=name, context=context, school=school, read=read))
 
     async def _read(self, job: _Job) -> None:
         if job.endpoint.yearly and (year := await self._patiently(job.endpoint, lambda: self._provider.school_year(self._scope))):
             job.asked = self._provider.asked({**job.context, "school_year": str(year)})
+        self._keep_together(job)
+        if not job.streams:
+            return
         if job.endpoint.changes_by is not None:
             await self._ask_for_changes(job)
-        cursor = self._cursor.get((job.endpoint.name, named(job.context)))
+        cursor = self._cursor.get(job.streams[0])
         parent = bool(self._below[job.endpoint.name])
         if cursor == DONE and not parent:
             return
@@ -193,21 +224,31 @@ class Run:
                     job.resume = None
                 job.cursor = page.cursor
                 if not job.quiet and job.resume is None:
-                    await self._pages.put(page)
+                    await self._hand_over(job, page)
                 if parent:
                     await self._open(job, page)
         if job.resume is not None and not job.quiet:
             raise UnexpectedResponse("The list has changed since the read broke off.", remedy="Run the sync again.")
 
+    def _keep_together(self, job: _Job) -> None:
+        """Leave those schools to readings of their own whose streams have been read less or more far."""
+        marks = self._since if isinstance(self._since, Mapping) else {}
+        as_far: dict[tuple[str | None, str | None], list[str]] = {}
+        for school, stream in zip(job.schools or (), job.streams, strict=False):
+            as_far.setdefault((self._cursor.get(stream), marks.get(stream)), []).append(school)
+        for schools in list(as_far.values())[1:]:
+            self._jobs.put(replace(job, schools=tuple(schools)))
+        if as_far:
+            job.schools = tuple(next(iter(as_far.values())))
+
     async def _ask_for_changes(self, job: _Job) -> None:
         """Ask for changes only, where there is a mark to begin from that still means what it meant."""
         edition = await self._patiently(job.endpoint, self._provider.edition)
         job.mark_prefix = f"{self._provider.version(job.endpoint)};{edition}|"
-        stream = job.endpoint.name, named(job.context)
         if isinstance(self._since, datetime):
             since = in_iso(self._since) if job.endpoint.changes_by == "updated_at" else None
         else:
-            mark = (self._since or {}).get(stream, "")
+            mark = (self._since or {}).get(job.streams[0], "")
             since = mark.removeprefix(job.mark_prefix) if mark.startswith(job.mark_prefix) else None
         if since:
             job.asked = replace(job.asked, since=since)
@@ -232,6 +273,8 @@ class Run:
             try:
                 row = endpoint.decode(raw)
                 key = endpoint.key_of(row)
+                if job.schools is not None and not endpoint.is_of(row, job.schools):
+                    continue
             except InvalidRow as error:
                 await self._unreadable(job, error)
                 continue

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sis_connect.declared.mapping import natural
 from sis_connect.declared.reading import declared_in
 from sis_connect.discovery import Registry, discover
 from sis_connect.errors import ConfigurationError
-from sis_connect.provider import InvalidRow, Scope
+from sis_connect.provider import BaseSISProvider, InvalidRow, Scope
 from sis_connect.records import Record
 from sis_connect.rest_provider import Asked
 from sis_connect.settings import validated
@@ -34,12 +35,18 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-async def read(sandbox: RunningSandbox, *kinds: Any, **settings: Any) -> dict[str, dict[str, Record]]:
+@asynccontextmanager
+async def opened(sandbox: RunningSandbox, **settings: Any) -> AsyncIterator[BaseSISProvider]:
     told = {name: getattr(sandbox, name) for name in ("base_url", "token_url", "client_id", "client_secret")}
     config = validated({"provider": "harbor", "rate_limit": "off", **told, **settings}, origin="a test")
+    async with open_provider(INFO, config) as it:
+        yield it.provider
+
+
+async def read(sandbox: RunningSandbox, *kinds: Any, **settings: Any) -> dict[str, dict[str, Record]]:
     found: dict[str, dict[str, Record]] = {kind: {} for kind in kinds}
-    async with open_provider(INFO, config) as opened:
-        async for page in opened.provider.pages(set(kinds), scope=Scope()):
+    async with opened(sandbox, **settings) as provider:
+        async for page in provider.pages(set(kinds), scope=Scope()):
             assert page.error is None
             for record in page.records():
                 found[record.kind][record.sis_id] = record
@@ -66,12 +73,35 @@ async def test_p7_what_is_not_asked_for_is_not_delivered(sandbox: RunningSandbox
     assert not any("birth_date" in student.model_fields_set or student.custom for student in students)
 
 
+async def test_a_list_of_the_district_may_be_read_for_some_schools(sandbox: RunningSandbox) -> None:
+    school = sandbox.truth("schools")[0]["sis_id"]
+    found = await read(sandbox, "students", "sections", schools=[school])
+    for kind in found:
+        assert found[kind].keys() == {row["sis_id"] for row in sandbox.truth(kind) if row["school"] == school}, kind
+
+
+@pytest.mark.parametrize(("told", "counts"), [(b"3", True), (b"4", False), (b"[4, 3]", True), (b"null", True)])
+def test_a_row_is_of_the_schools_that_its_member_names(told: bytes, counts: bool) -> None:
+    text = FILE.replace('within = "school_id"', 'within = "at.school"')
+    _, provider = declared_in(tomllib.loads(text), provider="x:declared", file="harbor.toml")
+    sections = next(each for each in provider.endpoints if each.name == "sections")
+    row = b'{"id": 1, "name": "Art", "school_id": 4, "at": {"school": %s}}' % told
+    assert bool(sections.reader(Asked({}, {}), "3")(row).records) is counts
+
+
+async def test_doctor_warns_of_fields_that_no_list_has(sandbox: RunningSandbox) -> None:
+    async with opened(sandbox, fields="birth_date,students.gender") as provider:
+        (finding,) = [finding for finding in await provider.check() if finding.topic == "fields"]
+    assert finding.message == "Harbor does not tell students.gender, so that nothing will stand there."
+
+
 def test_what_it_can_do_follows_from_the_lists() -> None:
     of = INFO.capabilities.of
     assert INFO.capabilities.offered() == ("schools", "students", "sections", "enrollments")
     assert (of("students").leaving, of("enrollments").leaving) == ("status", "absence")
     assert (of("students").delta, of("schools").delta) == ("updated_at", "none")
     assert (of("students").custom, of("sections").custom) == (True, False)
+    assert of("students").single_read
 
 
 def reading(row: bytes) -> tuple[Record, ...]:
@@ -143,8 +173,8 @@ async def test_a_declared_page_size_proves_the_end_of_a_list_without_totals() ->
     text = FILE.replace('total = "total"', 'by = "cursor"\nnext = "next"\nmost = 100')
     info, provider = declared_in(tomllib.loads(text), provider="x:declared", file="harbor.toml")
     config = validated({"provider": "harbor", "base_url": "https://sis.example.org"}, origin="a test")
-    opened = provider(info, config, transport=None, clock=None)  # type: ignore[arg-type]
-    assert (await opened.page_sizes())[opened.endpoints[0].page_size or ""] == 100
+    made = provider(info, config, transport=None, clock=None)  # type: ignore[arg-type]
+    assert (await made.page_sizes())[made.endpoints[0].page_size or ""] == 100
     assert not info.capabilities.of("schools").total_count
 
 
@@ -170,6 +200,10 @@ def test_p12_a_file_that_declares_no_provider_is_refused_for_what_is_wrong_in_it
 
 
 async def test_the_suite_runs_on_it_as_on_any_other() -> None:
-    report = await check_provider(INFO, students=40, only=("one_school", "blank_is_not_untold", "dates_are_right", "three_pages"))
+    report = await check_provider(
+        INFO,
+        students=40,
+        only=("one_school", "one_student", "unknown_school", "blank_is_not_untold", "dates_are_right", "three_pages"),
+    )
     told = report.as_dict()
-    assert (told["passed"], told["failed"], told["not_applicable"]) == (4, 0, 0)
+    assert (told["passed"], told["failed"], told["not_applicable"]) == (6, 0, 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,8 @@ import pytest
 import harbor_sandbox
 from manual_clock import ManualClock
 from sis_connect.connection import open_provider
-from sis_connect.provider import ProviderInfo, Scope
+from sis_connect.errors import NotOffered
+from sis_connect.provider import BaseSISProvider, ProviderInfo, Scope
 from sis_connect.settings import SISProviderConfig, validated
 from sis_connect.testing.sandbox import RunningSandbox, running_sandbox
 
@@ -44,14 +46,23 @@ def sandbox() -> Iterator[RunningSandbox]:
         yield running
 
 
-async def read(page: ModuleType, sandbox: RunningSandbox, *kinds: Any, **settings: Any) -> dict[str, dict[str, Any]]:
-    """The records by kind and id."""
+@asynccontextmanager
+async def opened(page: ModuleType, sandbox: RunningSandbox, **settings: Any) -> AsyncIterator[BaseSISProvider]:
+    """The provider of the page, at the sandbox."""
     info: ProviderInfo = page.INFO
     told = {name: getattr(sandbox, name) for name in ("base_url", "token_url", "client_id", "client_secret")}
     config = validated({"provider": "harbor", "rate_limit": "off", **told, **settings}, origin="a test")
+    async with open_provider(replace(info, provider="harbor_page:HarborProvider"), config) as it:
+        yield it.provider
+
+
+async def read(
+    page: ModuleType, sandbox: RunningSandbox, *kinds: Any, scope: Scope | None = None, **settings: Any
+) -> dict[str, dict[str, Any]]:
+    """The records by kind and id."""
     found: dict[str, dict[str, Any]] = {kind: {} for kind in kinds}
-    async with open_provider(replace(info, provider="harbor_page:HarborProvider"), config) as opened:
-        async for each in opened.provider.pages(set(kinds), scope=Scope()):
+    async with opened(page, sandbox, **settings) as provider:
+        async for each in provider.pages(set(kinds), scope=scope or Scope()):
             assert each.error is None
             for record in each.records():
                 if record.kind in kinds:
@@ -72,6 +83,32 @@ async def test_the_example_reads_the_whole_roster(page: ModuleType, sandbox: Run
         assert {name: told[name] for name in ("given_name", "grade", "birth_date", "school")} == {
             name: truth[sis_id].get(name) for name in ("given_name", "grade", "birth_date", "school")
         }
+
+
+async def test_of_some_schools_only_their_students_and_sections_come(page: ModuleType, sandbox: RunningSandbox) -> None:
+    one, other = sorted(row["sis_id"] for row in sandbox.truth("schools"))[:2]
+    found = await read(page, sandbox, "students", "sections", "enrollments", schools=[one, other])
+    for kind in ("students", "sections"):
+        theirs = {row["sis_id"] for row in sandbox.truth(kind) if row["school"] in (one, other)}
+        assert found[kind].keys() == theirs, kind
+    assert {record.section for record in found["enrollments"].values()} == found["sections"].keys()
+
+
+async def test_a_single_student_is_read_alone_and_one_whom_the_sis_does_not_know_is_told_of(
+    page: ModuleType, sandbox: RunningSandbox
+) -> None:
+    known = sandbox.truth("students")[0]["sis_id"]
+    assert (await read(page, sandbox, "students", scope=Scope(students=frozenset((known,)))))["students"].keys() == {known}
+    async with opened(page, sandbox) as provider:
+        (error,) = [each.error async for each in provider.pages({"students"}, scope=Scope(students=frozenset(("99",))))]
+    assert isinstance(error, NotOffered)
+    assert error.message == "The SIS knows no student of this id (404)."
+
+
+async def test_doctor_warns_of_fields_that_are_asked_for_in_vain(page: ModuleType, sandbox: RunningSandbox) -> None:
+    async with opened(page, sandbox, fields="birth_date,gender") as provider:
+        (finding,) = [finding for finding in await provider.check() if finding.topic == "fields"]
+    assert finding.message == "Harbor does not tell gender, so that nothing will stand there."
 
 
 async def test_fields_of_the_districts_own_are_kept_where_they_are_declared(page: ModuleType, sandbox: RunningSandbox) -> None:

@@ -85,6 +85,7 @@ class Listed(_Table):
     parent: str | None = None
     gives: str | None = None
     only: Literal["district", "schools", "students"] | None = None
+    within: str | None = None
     params: dict[str, str] = Field(default_factory=dict)
     paging: Paged | None = None
     count: str | None = None
@@ -124,7 +125,7 @@ class Offered(_Table):
 
 
 #: What a list takes over from the one that it is like.
-_SHARED = ("rows", "key", "params", "paging", "custom", "partial", "rows_optional", "rate_limit", "concurrency", *KINDS)
+_SHARED = ("rows", "key", "within", "params", "paging", "custom", "partial", "rows_optional", "rate_limit", "concurrency", *KINDS)
 
 
 def _likened(lists: object) -> object:

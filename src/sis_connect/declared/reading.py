@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from sis_connect.capabilities import Capabilities, Kind, KindCapabilities
 from sis_connect.declared.form import Declaration, Listed, Paged
-from sis_connect.declared.mapping import BEYOND, Row, member, reader
+from sis_connect.declared.mapping import BEYOND, MISSING, Row, member, reader
 from sis_connect.errors import ConfigurationError
-from sis_connect.provider import CONTRACT, ProviderInfo
+from sis_connect.findings import untold_fields
+from sis_connect.provider import CONTRACT, Finding, ProviderInfo
 from sis_connect.records import RECORDS, required
 from sis_connect.rest_provider import ChangesSince, Endpoint, RestProvider
 from sis_connect.transport.paging import CursorPaging, LinkPaging, OffsetPaging, PageNumberPaging, Paging, SinglePage
@@ -43,7 +44,14 @@ def declared_in(document: dict[str, Any], *, provider: str, file: str) -> tuple[
         """The page sizes that the interface declares, by list."""
         return sizes
 
-    own = {"endpoints": endpoints, "mapping_version": said.version, "probe": said.probe, "page_sizes": page_sizes}
+    told = {name for each in said.lists.values() for kind, fields in each.records.items() for name in (kind, *fields)}
+
+    async def findings(self: RestProvider) -> list[Finding]:
+        """Which fields are asked for in vain."""
+        return untold_fields(self.config.fields, told, self.info.label)
+
+    own: dict[str, Any] = {"endpoints": endpoints, "mapping_version": said.version, "probe": said.probe}
+    own |= {"page_sizes": page_sizes, "findings": findings}
     return _info(said, provider), type("DeclaredProvider", (RestProvider,), own)
 
 
@@ -94,6 +102,11 @@ class _DeclaredEndpoint(Endpoint[Row]):
         key = member(row, self.key)
         return str(key) if isinstance(key, (str, int)) and key != "" else None
 
+    def schools_of(self, row: Row) -> Any:
+        """Where a row says to which schools it belongs."""
+        found = member(row, str(self.within))
+        return None if found is MISSING else found
+
 
 def _endpoint(name: str, said: Listed, whole: Declaration) -> Endpoint[Row]:
     paged = said.paging or whole.paging
@@ -109,6 +122,7 @@ def _endpoint(name: str, said: Listed, whole: Declaration) -> Endpoint[Row]:
         parent=said.parent,
         gives=said.gives,
         only=said.only,
+        within=said.within,
         params=lambda asked: said.params,
         paging=_paging(paged),
         total_at=paged.total,
