@@ -53,6 +53,16 @@ def test_what_comes_with_the_rows_of_others_is_in_the_truth(saved: list[str], mo
         assert row["since"] is not None
 
 
+def test_what_rows_bring_is_in_the_truth(saved: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    with running_sandbox("classes_sandbox:ClassesSandbox", students=1) as sandbox:
+        assert {"student", "teacher"} <= {row["role"] for row in sandbox.truth("enrollments")}
+        app = sandbox._app.sandbox
+        assert isinstance(app, RestSandbox)
+        row = app.row(app.listings[-1], app.roster.entries("sections")[0].record)
+        assert row["teachers"]
+
+
 def test_a_recording_as_printed_is_understood() -> None:
     (text,) = [text for language, text in blocks(PAGE) if language == "text"]
     exchange = read_exchange(text.encode(), "schools.http")

@@ -10,7 +10,8 @@ from sis_connect.capabilities import KINDS, Kind, Leaving
 from sis_connect.errors import ConfigurationError
 from sis_connect.records import RECORDS, Enrollment, Guardian, Record, School, Student, is_whole
 from sis_connect.testing.district import District
-from sis_connect.testing.district_roster import DistrictRoster, belongs, changed, limited
+from sis_connect.testing.district_roster import DistrictRoster, belongs, changed
+from sis_connect.testing.district_truth import limited
 
 MODES: tuple[Leaving, ...] = ("status", "absence", "tobedeleted")
 
@@ -174,3 +175,28 @@ def test_records_belong_to_what_they_refer_to() -> None:
     assert belongs(Guardian(sis_id="2", family_name="Vale", students=("1", "3")), "student") == ("1", "3")
     taught = Enrollment(sis_id="4", section="5", user="6", role="teacher")
     assert (belongs(taught, "teacher"), belongs(taught, "staff"), belongs(taught, "student")) == (("6",), ("6",), ())
+
+
+def test_what_belongs_to_another_record_comes_in_the_order_of_the_list(later: District) -> None:
+    listed = DistrictRoster(later, history=True)
+    entries = listed.entries("school_enrollments")
+    students = list(dict.fromkeys(entry.record.student for entry in entries))  # type: ignore[attr-defined]
+    by_student = [listed.of("school_enrollments", "student", student) for student in students]
+    assert [stay for stays in by_student for stay in stays] == [entry.record for entry in entries]
+    assert max(map(len, by_student)) > 1
+    assert all(stays == sorted(stays, key=lambda stay: stay.entry_date) for stays in by_student)
+    assert listed.find("school_enrollments", entries[0].record.sis_id) is entries[0]
+    assert listed.of("school_enrollments", "student", "nobody") == []
+    assert listed.find("students", "nobody") is None
+
+
+def test_some_classes_have_aides_besides_their_teachers(district: District, later: District) -> None:
+    for day in (district, later):
+        listed = roster(day, "status")
+        places = [record for _, record in listed.records("enrollments") if isinstance(record, Enrollment)]
+        aides = [place for place in places if place.role == "aide"]
+        staff = {place.user for place in places if place.role == "teacher"}
+        sections = {record.sis_id for _, record in listed.records("sections")}
+        assert {place.primary for place in aides} == {False}
+        assert 0 < len({place.section for place in aides}) < len(sections) / 2
+        assert not {place.user for place in aides} & staff

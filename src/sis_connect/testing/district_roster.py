@@ -11,11 +11,11 @@ to have: cleaned, validated, and only of the fields that an API delivers. All ha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import Any
 from zlib import crc32
 
 from pydantic import ValidationError
@@ -37,8 +37,8 @@ from sis_connect.testing.district_records import (
     Stint,
     identifier,
 )
+from sis_connect.testing.district_truth import limited
 
-R = TypeVar("R", bound=Record)
 #: Changes of a day are stamped with one of these times (UTC), so that many records share a time, as after an import.
 STAMPS = (time(8, 15, tzinfo=UTC), time(10, 30, tzinfo=UTC), time(13, 45, tzinfo=UTC), time(15, 5, tzinfo=UTC))
 #: Enrolments of teachers are counted from here on.
@@ -92,19 +92,20 @@ class DistrictRoster:
     # Reading
 
     def entries(self, kind: Kind, *, history: bool | None = None) -> Sequence[Entry]:
-        """What is listed of a kind, orphans among them, always in the same order."""
+        """What is listed of a kind, orphans among them, always in the same order: stays by student, the oldest first."""
         return list(self._by_id(kind, self.history if history is None else history).values())
 
     def find(self, kind: Kind, sis_id: str) -> Entry | None:
-        """One that is listed."""
+        """The entry of the record with this id, as the office typed it; None where it is not listed on this day."""
         return self._by_id(kind, self.history).get(sis_id)
 
     def of(self, kind: Kind, name: str, sis_id: str) -> list[Any]:
-        """The records of a kind that belong to another one: `of("school_enrollments", "student", student.sis_id)`."""
+        """The records of a kind that belong to another one, in the order of `entries`. `name` is what they refer to it by, and of
+        enrollments `student`, `staff` or `teacher`: `of("school_enrollments", "student", student.sis_id)`."""
         return [entry.record for entry in self.belonging(kind, name).get(sis_id, ())]
 
     def belonging(self, kind: Kind, name: str) -> Mapping[str, Sequence[Entry]]:
-        """What is listed of a kind, by the ids of what it belongs to."""
+        """The entries of a kind by the ids of what they belong to, in the order of `entries`; see `of`."""
         if (kind, name) not in self._belonging:
             found: defaultdict[str, list[Entry]] = defaultdict(list)
             for entry in self.entries(kind):
@@ -112,6 +113,12 @@ class DistrictRoster:
                     found[sis_id].append(entry)
             self._belonging[kind, name] = dict(found)
         return self._belonging[kind, name]
+
+    def near(self, kind: Kind, record: Record) -> Sequence[Entry]:
+        """What is listed of a kind and belongs to a record, or to which the record belongs."""
+        if own := belongs(record, kind.removesuffix("s")):
+            return [entry for sis_id in own if (entry := self.find(kind, sis_id))]
+        return self.belonging(kind, record.kind.removesuffix("s")).get(record.sis_id, ())
 
     def records(self, kind: Kind, *, history: bool | None = None) -> Iterator[tuple[str, Record]]:
         """(neutral key, record) of all that a client can have, cleaned and validated."""
@@ -265,7 +272,7 @@ class DistrictRoster:
                 yield self._entry("sections", section, district.changed_on(section), standing, **told)
 
     def _enrollments(self) -> Iterator[Entry]:
-        """Students in sections that are listed, orphans among them; then the sections' teachers, and who taught them before."""
+        """Students in sections that are listed, orphans among them; then the teachers, the former ones, and aides."""
         district, sections = self.district, self._by_id("sections", False)
         removed = [row for serial, (row, _) in district.removed[Enrollment].items() if serial not in district.enrollments]
         for row in [*district.enrollments.values(), *removed]:
@@ -287,18 +294,33 @@ class DistrictRoster:
     def _teaching(self, section: Section) -> Iterator[Entry]:
         district = self.district
         term, changed = district.terms[section.term], district.changed_on(section)
-        taught = [(section.teacher, changed, term.end, self._is_removed(section))]
-        taught += [(who, since, since, True) for who, since in district.former_teachers.get(section.serial, {}).items()]
-        for affiliation, since, end, gone in taught:
+        taught = [(section.teacher, changed, term.end, "teacher", self._is_removed(section))]
+        taught += [
+            (who, since, since, "teacher", True) for who, since in district.former_teachers.get(section.serial, {}).items()
+        ]
+        for aide in self._aides.get(section.school, ()):
+            if (section.serial + aide.serial) % 4 == 0:
+                since, gone = max(changed, district.changed_on(aide)), self._is_removed(section) or not aide.active
+                taught.append((aide.serial, since, term.end, "aide", gone))
+        for affiliation, since, end, role, gone in taught:
             person = district.affiliations[affiliation].staff
             standing = self._standing("enrollments", gone)
             user = self.id_of("staff", person)
             if standing and user in self._by_id("staff", False):
-                told = {"user": user, "role": "teacher", "primary": True, "begin_date": term.start, "end_date": end}
+                told = {"user": user, "role": role, "primary": role == "teacher", "begin_date": term.start, "end_date": end}
                 own = self.id_of("enrollments", TEACHING + section.serial * 10_000 + affiliation)
                 entry = self._entry("enrollments", section, since, standing, sis_id=own, **told, **self._of(section))
-                former = "" if affiliation == section.teacher else f"-{affiliation}"
-                yield replace(entry, key=f"teacher-of-{section.key}{former}")
+                other = "" if affiliation == section.teacher else f"-{affiliation}"
+                yield replace(entry, key=f"{role}-of-{section.key}{other}")
+
+    @cached_property
+    def _aides(self) -> Mapping[int | None, Sequence[Affiliation]]:
+        """Who works at a school and does not teach: each helps in one class of four."""
+        found: defaultdict[int | None, list[Affiliation]] = defaultdict(list)
+        for affiliation in self.district.affiliations.values():
+            if not affiliation.teacher:
+                found[affiliation.school].append(affiliation)
+        return found
 
     def _of(self, section: Section) -> dict[str, object]:
         return {"section": self.id_of("sections", section.serial), "school": self.id_of("schools", section.school)}
@@ -345,33 +367,6 @@ def belongs(record: Record, name: str) -> tuple[str, ...]:
         return (str(record.user),) if mine[name] else ()
     found = getattr(record, name, None) or getattr(record, f"{name}s", None) or ()
     return (found,) if isinstance(found, str) else tuple(str(each) for each in found)
-
-
-def limited(record: R, fields: Collection[str] | None = None) -> R:
-    """What a client is to have of a record: cleaned and validated, limited to these fields (None: all).
-
-    `ids.state_id` stands for a single identifier, `custom.locker` for an extra field, `emails.address` for what each e-mail
-    address tells. Of what a record has none, nothing is told.
-    """
-    told = {name: getattr(record, name) for name in type(record).model_fields if name in record.model_fields_set}
-    if fields is not None:
-        members: defaultdict[str, set[str]] = defaultdict(set)
-        for name in fields:
-            whole, _, member = name.partition(".")
-            members[whole].add(member)
-        told = {name: _some(value, members[name]) for name, value in told.items() if name in members or name == "sis_id"}
-        told = {name: value for name, value in told.items() if value != {}}
-    return type(record).model_validate(told)
-
-
-def _some(value: Any, members: Collection[str]) -> Any:
-    """A value with some of its members; with all of them where none is named."""
-    if not members or "" in members:
-        return value
-    if isinstance(value, tuple):
-        return tuple(_some(each, members) for each in value)
-    told = value if isinstance(value, dict) else value.model_dump(exclude_unset=True) if value is not None else {}
-    return {name: each for name, each in told.items() if name in members}
 
 
 def changed(kind: Kind, sis_id: str, fields: Mapping[str, str], at: datetime) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,8 +13,10 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from sis_connect.capabilities import Kind
+from sis_connect.records import Record
 from sis_connect.testing.faults import Shown
 from sis_connect.testing.refused import Refused
+from sis_connect.transport.redact import path_template
 
 Row = Mapping[str, object]
 _EVERYTHING = 2**62
@@ -47,11 +49,16 @@ class Listing:
     `{"school_id": "school"}`. `since` is the parameter with a time from which on (that time included) changes are listed.
     `where` picks some of the records. `rows` and `paging` say it otherwise than the sandbox. `count` is a path that tells the
     total only. Two listings at one path are one list, of several kinds.
+
+    `on_request` names members of a row that come only where the parameter `include` has the word for them, by these words:
+    `include="with", on_request={"contact": ("mail", "phone")}` is `?with=contact`. `row` writes them always.
+    `brings` is for rows that tell of records of other kinds, too, such as a section with its teachers: by kind, which of those
+    that belong to the record, or to which it belongs (None: all). `row` is given them by the name of their kind.
     """
 
     kind: Kind
     path: str
-    row: Callable[[Any], Row]
+    row: Callable[..., Row]
     since: str = ""
     filters: Mapping[str, str] = field(default_factory=dict)
     where: Callable[[Any], bool] = _all
@@ -59,8 +66,16 @@ class Listing:
     paging: Pages | None = None
     count: str = ""
     method: Literal["GET", "POST"] = "GET"
+    include: str = ""
+    on_request: Mapping[str, Collection[str]] = field(default_factory=dict)
+    brings: Mapping[Kind, Callable[[Any], bool] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if bool(self.include) != bool(self.on_request):
+            raise ValueError(f"{self.path}: include is the parameter, on_request what it asks for: name both, or neither.")
+        for word, members in self.on_request.items():
+            if isinstance(members, str):
+                raise ValueError(f"{self.path}: on_request has {members!r} for {word!r}, where a tuple of members belongs.")
         for name in (*self.parents, *self.filters.values()):
             if name not in PARENTS:
                 raise ValueError(f"{self.path}: {{{name}}} is nothing that records belong to. Known: {', '.join(PARENTS)}.")
@@ -86,6 +101,29 @@ class Listing:
             match = _pattern(template).fullmatch(path) if template else None
             if match:
                 yield Place(self, match.groupdict(), is_count=template is self.count)
+
+    def nearly(self, path: str) -> bool:
+        """Whether a path is this listing's but for the names that stand before either."""
+        ours, asked = self.path.strip("/").split("/"), path_template(path).strip("/").split("/")
+        length = min(len(ours), len(asked))
+        same = all(mine == other or _NAME.fullmatch(mine) for mine, other in zip(ours[-length:], asked[-length:], strict=True))
+        return same and not any("{" in each for each in (*ours[:-length], *asked[:-length]))
+
+    def shown(self, row: Row, asked: Mapping[str, str]) -> Row:
+        """A row without what was not asked for."""
+        if not self.on_request:
+            return row
+        words = set(re.split(r"[,\s]+", asked.get(self.include, "")))
+        wanted = {member for word in words & self.on_request.keys() for member in self.on_request[word]}
+        hidden = {member for members in self.on_request.values() for member in members} - wanted
+        return {name: value for name, value in row.items() if name not in hidden}
+
+    def tells(self, record: Record) -> bool:
+        """Whether its rows tell of a record that they bring."""
+        if record.kind not in self.brings:
+            return False
+        where = self.brings[record.kind]
+        return where is None or where(record)
 
     def __hash__(self) -> int:
         return hash((self.kind, self.path, self.method))

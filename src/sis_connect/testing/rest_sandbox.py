@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from hmac import compare_digest
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -32,11 +32,13 @@ from sis_connect.errors import ConfigurationError
 from sis_connect.records import RECORDS, Record, required
 from sis_connect.testing import district_roster
 from sis_connect.testing.district import District
-from sis_connect.testing.district_roster import DistrictRoster, Entry, belongs, limited
+from sis_connect.testing.district_roster import DistrictRoster, Entry, belongs
+from sis_connect.testing.district_truth import limited
 from sis_connect.testing.listings import PARENTS, Listing, Pages, Place, parsed
 from sis_connect.testing.refused import Refused
 from sis_connect.testing.sandbox_app import Sandbox, other_origin
-from sis_connect.testing.token_grants import TokenGrants
+from sis_connect.testing.token_grants import Credentials, TokenGrants
+from sis_connect.transport.redact import path_template
 
 __all__ = ["Listing", "Pages", "RestSandbox"]
 
@@ -52,7 +54,8 @@ class RestSandbox(Sandbox):
     `status`, `absence` or `tobedeleted`. With `stint_history` former stays are listed too. `grades` is how the vendor writes a
     grade, by its CEDS code (`{"KG": "K", "01": "1"}`); it is told as `grade_text`.
     `open_paths` answer anybody with what they name. `grants`, `token_life` (seconds) and `same_token` are about tokens.
-    With an `api_key_header` there are none: each request shows the client secret there, behind `api_key_prefix`.
+    `client_authentication` is the only way in which a client may say who it is there: `basic`, `body` or `query`; "": any.
+    With an `api_key_header` there are no tokens: each request shows the client secret there, behind `api_key_prefix`.
     """
 
     base_path: str = ""
@@ -67,6 +70,7 @@ class RestSandbox(Sandbox):
     grants: ClassVar[tuple[str, ...]] = ("client_credentials",)
     token_life: ClassVar[float] = 3600.0
     same_token: ClassVar[bool] = False
+    client_authentication: ClassVar[Credentials | Literal[""]] = ""
     api_key_header: ClassVar[str] = ""
     api_key_prefix: ClassVar[str] = ""
 
@@ -77,6 +81,7 @@ class RestSandbox(Sandbox):
         self.tokens = self.make_tokens()
         self._whole: dict[Listing, list[Entry]] = {}
         self._changes: dict[tuple[Kind, str], dict[str, object]] = {}
+        self._mislaid = False
         self._changed_at: tuple[date, int] = (district.today, 0)
         self.moved()
 
@@ -86,6 +91,8 @@ class RestSandbox(Sandbox):
         """The token endpoint."""
         tokens = TokenGrants(self.client_id, self.client_secret, grants=self.grants)
         tokens.life, tokens.same_again = self.token_life, self.same_token
+        if self.client_authentication:
+            tokens.credentials = frozenset((self.client_authentication,))
         return tokens
 
     def identify(self, kind: Kind, serial: int) -> str:
@@ -93,8 +100,11 @@ class RestSandbox(Sandbox):
         return district_roster.identify(kind, serial)
 
     def row(self, listing: Listing, record: Any) -> Row:
-        """A row of a list; for what needs more than the record. `self.roster` holds the others."""
-        return listing.row(record)
+        """A row of a list; for what needs more than the record and what it brings. `self.roster` holds the others."""
+        if not listing.brings:
+            return listing.row(record)
+        near = {kind: (entry.record for entry in self.roster.near(kind, record)) for kind in listing.brings}
+        return listing.row(record, **{kind: [each for each in found if listing.tells(each)] for kind, found in near.items()})
 
     def told(self, kind: Kind, record: Any) -> Record:
         """The last word on what a perfect client has of a record, such as an identifier under the vendor's name."""
@@ -146,7 +156,7 @@ class RestSandbox(Sandbox):
 
     def truth(self, kind: Kind, *, history: bool) -> Iterator[tuple[str, Record]]:
         fields = self._fields(kind)
-        if not any(listing.kind == kind for listing in self.listings) and kind not in self.delivers:
+        if not any(kind in (listing.kind, *listing.brings) for listing in self.listings) and kind not in self.delivers:
             return
         for entry in self.roster.entries(kind, history=history or self.stint_history):
             if not entry.orphan and self._is_reached(kind, entry.record):
@@ -160,11 +170,20 @@ class RestSandbox(Sandbox):
         return frozenset(named) | frozenset(("status",) if marked else ())
 
     def _is_reached(self, kind: Kind, record: Record) -> bool:
-        """Whether a list leads to a record. What no list has of its own comes with the rows of others."""
-        lists = [listing for listing in self.listings if listing.kind == kind and not listing.single]
-        return not lists or any(listing.where(record) and self._leads_to(listing, record) for listing in lists)
+        """Whether a list leads to a record, or to one whose row brings it. What is in no list comes with the rows of others."""
+        lists = [listing for listing in self.listings if kind in (listing.kind, *listing.brings) and not listing.single]
+        return not lists or any(
+            self._leads_to(listing, record) if listing.kind == kind else self._brings(listing, record) for listing in lists
+        )
+
+    def _brings(self, listing: Listing, record: Record) -> bool:
+        return listing.tells(record) and any(
+            self._leads_to(listing, entry.record) for entry in self.roster.near(listing.kind, record)
+        )
 
     def _leads_to(self, listing: Listing, record: Record) -> bool:
+        if not listing.where(record):
+            return False
         parents = {name: belongs(record, name) for name in listing.parents}
         return all(any(self._parent(name, each) for each in ids) for name, ids in parents.items())
 
@@ -198,14 +217,18 @@ class RestSandbox(Sandbox):
         path = whole.removeprefix(self.base_path)
         if path in self.open_paths and whole.startswith(self.base_path):
             return JSONResponse(self.open_paths[path])
+        is_below = whole.startswith(self.base_path)
+        places = [place for listing in self.listings for place in listing.find(path) if is_below]
         if not self.authorized(request):
+            if request.method == "POST" and not places:
+                self.notes.append(
+                    f"POST {path_template(whole)} is no list. Tokens come from {self.token_path} here (token_path)."
+                )
             raise Refused(401, "The token is missing or has expired.", {"WWW-Authenticate": "Bearer"})
-        if not whole.startswith(self.base_path):
-            raise Refused(404, "There is no such path.")
-        places = [place for listing in self.listings for place in listing.find(path)]
         if not places:
-            response = self.other(request, path)
+            response = self.other(request, path) if is_below else None
             if response is None:
+                self._note_mislaid(request.method, whole)
                 raise Refused(404, "There is no such path.")
             return response
         here = [place for place in places if place.listing.method == request.method]
@@ -214,6 +237,17 @@ class RestSandbox(Sandbox):
         found = [(place.listing, entry) for place in here for entry in self._entries(place, asked)]
         return self._said(request, here[0], found, asked)
 
+    def _note_mislaid(self, method: str, path: str) -> None:
+        """Say so, once, where a list is here but for what stands before it."""
+        near = next((listing for listing in self.listings if listing.nearly(path)), None)
+        if near is not None and not self._mislaid:
+            self._mislaid = True
+            self.notes.append(
+                f"{method} {path_template(path)} is {self.base_path}{near.path} here. The paths of endpoints follow the base "
+                f"URL, and that ends with the sandbox's base_path ({self.base_path or 'it has none'}): write what stands before "
+                "all paths once, there or here."
+            )
+
     def _said(self, request: Request, place: Place, found: Sequence[tuple[Listing, Entry]], asked: Mapping[str, str]) -> Response:
         listing = place.listing
         pages = listing.paging or self.paging
@@ -221,7 +255,7 @@ class RestSandbox(Sandbox):
         if listing.single:
             if not found:
                 raise Refused(404, "There is no such record.")
-            row = self.row(found[0][0], found[0][1].record)
+            row = found[0][0].shown(self.row(found[0][0], found[0][1].record), asked)
             return _json(pages.one(row, listing.rows or ""))
         if place.is_count:
             return _json(*pages.counted(self.faults.total(target, len(found))))
@@ -229,7 +263,7 @@ class RestSandbox(Sandbox):
         shown = self.faults.show(target, found, wanted.size, number=wanted.number, offset=wanted.offset)
         own = str(request.url.replace(query=""))
         elsewhere = other_origin(request.scope) if self.faults.take("next_elsewhere", target) else None
-        rows = [self.row(each, entry.record) for each, entry in shown.rows]
+        rows = [each.shown(self.row(each, entry.record), asked) for each, entry in shown.rows]
         body, headers = pages.answer(rows, shown, wanted, asked, own=own, elsewhere=elsewhere, place=listing.rows)
         return _json(body, headers)
 
@@ -268,7 +302,8 @@ class RestSandbox(Sandbox):
 
 def _mistakes(sandbox: RestSandbox) -> Iterator[str]:
     """What a sandbox says about itself that cannot be meant."""
-    for kind in (*sandbox.delivers, *sandbox.leaving, *(listing.kind for listing in sandbox.listings)):
+    listed = [kind for listing in sandbox.listings for kind in (listing.kind, *listing.brings)]
+    for kind in dict.fromkeys((*sandbox.delivers, *sandbox.leaving, *listed)):
         if kind not in KINDS:
             yield f"there is no kind {kind!r}"
     for kind, named in sandbox.delivers.items():

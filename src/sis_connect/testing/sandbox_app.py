@@ -49,6 +49,8 @@ class Sandbox(ABC):
     client_settings: ClassVar[frozenset[str]] = frozenset()
     #: Fields that only an option of the provider brings; like on-request fields, they belong to the truth where they are named.
     optional_fields: ClassVar[frozenset[str]] = frozenset()
+    #: What the vendor calls custom fields, where that is not their name in the truth.
+    custom_names: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, district: District, settings: Mapping[str, str]) -> None:
         self.district = district
