@@ -35,6 +35,7 @@ def student_row(student: Student) -> Row:
         "standing": "enrolled" if student.status == "active" else "left",
         "born": student.birth_date,
         "changed": student.updated_at,
+        "extras": {"U_BUS": student.custom["bus_route"], "locker": student.custom["locker"]},
     }
 
 
@@ -63,11 +64,12 @@ class HarborSandbox(RestSandbox):
         "schools": {"name", "identifier"},
         "students": {
             *("given_name", "family_name", "grade", "grade_text", "school", "birth_date"),
-            *("ids.student_number", "updated_at"),
+            *("ids.student_number", "updated_at", "custom.bus_route", "custom.locker"),
         },
         "sections": {"title", "school"},
         "enrollments": {"section", "user", "role", "begin_date", "end_date"},
     }
+    custom_names: ClassVar[Mapping[str, str]] = {"bus_route": "U_BUS"}
     grades: ClassVar[Mapping[str, str]] = {"PK": "Pre", "KG": "K", **{f"{grade:02}": str(grade) for grade in range(1, 13)}}
 
     def told(self, kind: Kind, record: Any) -> Record:

@@ -107,7 +107,7 @@ def listed(name: str, path: str, row: type[Any], read: Any, **more: Any) -> Endp
 
 SCHOOLS = listed("schools", "/schools", SchoolRow, school, gives="school")
 CHANGES = ChangesSince(param="changed_since", stamp="changed", overlap=timedelta(0))
-STUDENTS = listed("students", "/students", StudentRow, student, changes=CHANGES, only="district")
+STUDENTS = listed("students", "/students", StudentRow, student, changes=CHANGES, only="district", custom="extras")
 OF_SCHOOL = replace(STUDENTS, name="school_students", path="/schools/{school}/students", only="schools", changes=None, delta=None)
 SECTIONS = listed("sections", "/schools/{school}/sections", SectionRow, section, parent="schools")
 MEMBERS = listed("enrollments", "/schools/{school}/members", MemberRow, member, parent="schools")
@@ -135,6 +135,7 @@ INFO = ProviderInfo(
                 reliable_updated_at=True,
                 delta="updated_at",
                 strong_ids=("student_number",),
+                custom=True,
             ),
             "sections": KindCapabilities(offered=True, leaving="absence", total_count=True, omission_means_blank=True),
             "enrollments": KindCapabilities(offered=True, leaving="absence", total_count=True, omission_means_blank=True),

@@ -34,6 +34,8 @@ def otherwise(kind: Kind, **values: Any) -> ProviderInfo:
 
 STAYS = KindCapabilities(offered=True, leaving="absence", stint_history=True, omission_means_blank=True)
 MISTAKES: tuple[tuple[str, ProviderInfo, str], ...] = (
+    ("it cannot be made", by(wrong.CannotBeMade), "something_comes"),
+    ("no row is understood", by(wrong.UnderstandsNothing), "something_comes"),
     ("a part is missing", replace(INFO, read_error="nowhere:nothing"), "parts_are_there"),
     ("it has no check()", by(wrong.HasNoCheck), "provider_is_one"),
     ("any setting is accepted", replace(INFO, settings="conformance.wrong_data:LooseSettings"), "unknown_settings_are_refused"),
@@ -76,6 +78,8 @@ MISTAKES: tuple[tuple[str, ProviderInfo, str], ...] = (
     ("totals are kept back", by(wrong.TellsNoTotals), "totals_are_told"),
     ("changes have no time", by(wrong.NeverChanges), "time_stamps_move_with_changes"),
     ("a strong id is missing", otherwise("students", strong_ids=("state_id",)), "named_ids_come"),
+    ("custom fields are not read", by(wrong.KnowsNoCustomFields), "custom_fields_come"),
+    ("undeclared fields are kept", by(wrong.KeepsAllCustomFields), "custom_fields_come"),
     ("untold is blank", otherwise("schools", omission_means_blank=False), "blank_is_not_untold"),
     ("good rows are refused", by(wrong.KnowsNoPreschool), "good_rows_are_valid"),
     ("an odd row ends the read", by(wrong.StumblesOverGrades), "odd_rows_end_nothing"),

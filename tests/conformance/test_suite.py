@@ -149,13 +149,13 @@ def report(*states: str) -> SuiteReport:
 
 
 def test_a_report_says_who_was_checked_and_how_it_ended() -> None:
-    told = report("passed", "failed", "not_applicable").as_dict()
+    told = report("passed", "failed", "not_applicable", "not_checked", "not_checked").as_dict()
     assert list(told) == [
         "provider", "distribution", "version", "contract", "suite", "suite_version",
         "over", "students", "settings", "sandbox_settings",
-        "passed", "failed", "not_applicable", "checks",
+        "passed", "failed", "not_applicable", "not_checked", "checks",
     ]  # fmt: skip
-    assert (told["passed"], told["failed"], told["not_applicable"]) == (1, 1, 1)
+    assert (told["passed"], told["failed"], told["not_applicable"], told["not_checked"]) == (1, 1, 1, 2)
     assert set(told["checks"][0]) == {"name", "title", "promise", "outcome", "detail", "seconds"}
     assert json.loads(json.dumps(told)) == told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -64,6 +65,11 @@ class FailsToCheck(HarborProvider):
         return [Finding(topic="connection", level="ok", message="All is well.")]
 
 
+class CannotBeMade(HarborProvider):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        raise KeyError("region")
+
+
 # -- pages -------------------------------------------------------------------------------------------------------------
 
 
@@ -94,6 +100,29 @@ class ChangesPages(HarborProvider):
         rows = [bytes(row) for row in page.rows if bytes(row) not in known]
         known.extend(rows)
         return rows
+
+
+class UnderstandsNothing(ChangesPages):
+    def changed(self, page: Page) -> Page:
+        def read(raw: bytes) -> Reading:
+            raise InvalidRow("id is missing", key=None)
+
+        return replace(page, read=read)
+
+
+class KeepsAllCustomFields(ChangesPages):
+    """Keeps whatever else the row has, declared or not."""
+
+    def changed(self, page: Page) -> Page:
+        def read(raw: bytes) -> Reading:
+            found, extras = page.read(raw), json.loads(raw).get("extras", {})
+            return replace(found, records=tuple(_with(record, extras) for record in found.records))
+
+        return replace(page, read=read)
+
+
+def _with(record: Record, extras: Mapping[str, Any]) -> Record:
+    return record.model_copy(update={"custom": {**extras, **record.custom}}) if record.custom else record
 
 
 class ProvesNothing(ChangesPages):
@@ -230,6 +259,10 @@ class AllArePrimary(HarborProvider):
 
 class KnowsNoBirthDates(HarborProvider):
     endpoints: ClassVar = students_with(lambda values: {**values, **({"birth_date": None} if "birth_date" in values else {})})
+
+
+class KnowsNoCustomFields(HarborProvider):
+    endpoints: ClassVar = with_students(custom=None)
 
 
 class NobodyAttends(HarborProvider):

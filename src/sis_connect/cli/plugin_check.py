@@ -44,12 +44,13 @@ def check(
     """Check a provider against the contract, over its own sandbox.
 
     Each check says what holds when it passes; one that fails says what is wrong, and how to mend it. Checks of what a provider
-    does not declare do not apply. Leaves with 0 where all passed, 1 where something failed, 2 where nothing could be checked.
+    does not declare do not apply; where nothing can be read at all, the others are not checked. Leaves with 0 where all passed,
+    1 where something failed, 2 where nothing could be checked.
     """
     from sis_connect.testing.suite.running import chosen_checks, run_suite, subject_of
 
     def tell(outcome: Outcome) -> None:
-        if not as_json and not badge:
+        if not as_json and not badge and outcome.state != "not_checked":  # what failed instead is said once
             say(outcome.line())
 
     invocation = invocation_of(context)

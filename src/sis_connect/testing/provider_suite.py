@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 from sis_connect.provider import ProviderInfo
 from sis_connect.testing.suite.bench import Bench
-from sis_connect.testing.suite.check import Check
+from sis_connect.testing.suite.check import Check, Outcome
 from sis_connect.testing.suite.collected import CollectedSuite
-from sis_connect.testing.suite.running import provider_checks, subject_of
+from sis_connect.testing.suite.running import perform_on, provider_checks, subject_of
 
 
 class ProviderSuite(CollectedSuite[Bench]):
@@ -39,6 +39,11 @@ class ProviderSuite(CollectedSuite[Bench]):
     def checks(cls) -> Sequence[Check[Bench]]:
         """All checks of the suite."""
         return provider_checks()
+
+    @classmethod
+    async def perform(cls, check: Check[Bench], bench: Bench) -> Outcome:
+        """How a check ends; where nothing can be read at all, that is said once."""
+        return await perform_on(bench, check)
 
     @classmethod
     def bench(cls) -> AbstractAsyncContextManager[Bench]:

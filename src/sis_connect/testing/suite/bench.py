@@ -19,6 +19,7 @@ from sis_connect.provider import ProviderInfo, Scope, Since, Stream
 from sis_connect.records import on_request
 from sis_connect.settings import SISProviderConfig, validated
 from sis_connect.testing.sandbox import RunningSandbox, running_sandbox
+from sis_connect.testing.suite.check import listed
 from sis_connect.testing.suite.known_settings import demand_known
 from sis_connect.testing.suite.listening import Said, listening
 from sis_connect.testing.suite.outcome import ReadOutcome, read_out
@@ -91,6 +92,8 @@ class Bench:
         self.subject = subject
         self.clock = QuickClock()
         self.calls: list[Call] = []
+        #: The check that failed and on which all others stand.
+        self.broken: str | None = None
         self._kept: dict[str, ReadOutcome] = {}
         self._later: Later | None = None
         self._stack = AsyncExitStack()
@@ -169,9 +172,11 @@ class Bench:
             return False  # recorded payloads come without one, unless somebody has written it down
         return True
 
-    def not_recorded(self) -> list[str]:
-        """The requests for which there was no recorded payload."""
-        return list(dict.fromkeys(getattr(self.sandbox._app.sandbox, "notes", ())))
+    def notes(self) -> str:
+        """What the sandbox has to say, such as a request that it has no answer to: a sentence, after a blank."""
+        # Of a traceback the end.
+        said = dict.fromkeys(note.strip().rpartition("\n")[2] for note in self.sandbox.notes)
+        return f" The sandbox says: {listed(said)}" if said else ""
 
     def config(self, **settings: Any) -> SISProviderConfig:
         """The settings of an integration with the sandbox: what it tells, what the author adds, and what is given here."""

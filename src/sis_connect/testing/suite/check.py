@@ -12,9 +12,9 @@ from sis_connect.testing.suite.own_tasks import contained_tasks
 from sis_connect.testing.suite.stumbling import is_ours_to_end, stumbled, whose
 
 B = TypeVar("B")
-State = Literal["passed", "failed", "not_applicable"]
+State = Literal["passed", "failed", "not_applicable", "not_checked"]
 
-_MARKS: dict[State, str] = {"passed": "ok  ", "failed": "FAIL", "not_applicable": "n/a "}
+_MARKS: dict[State, str] = {"passed": "ok  ", "failed": "FAIL", "not_applicable": "n/a ", "not_checked": "--  "}
 #: A check that takes longer than so many seconds waits for something that never comes.
 PATIENCE = 120.0
 
@@ -37,7 +37,8 @@ class Check(Generic[B]):
 
     `name` is how it is chosen, `title` one sentence that says what holds when it passes, and `promise` the number of the promise
     behind it, if it has one. `needs` says why it does not apply to what is on the bench, or None where it does. `run` raises
-    `Failed` with a sentence that names what is wrong, and how to mend it; it may return one on how far it has looked.
+    `Failed` with a sentence that names what is wrong, and how to mend it; it may return one on how far it has looked. Where a
+    `foundation` fails, the checks after it have nothing to stand on, and are not checked.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Check(Generic[B]):
     run: Callable[[B], Awaitable[str | None]]
     promise: str = ""
     needs: Callable[[B], str | None] = _always
+    foundation: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,12 @@ class Outcome:
 def failed(check: Check[Any], detail: str) -> Outcome:
     """How a check ended that was not even performed to its end."""
     return Outcome(name=check.name, title=check.title, promise=check.promise, state="failed", detail=detail)
+
+
+def not_checked(check: Check[Any], foundation: str) -> Outcome:
+    """How a check ends that has nothing to stand on."""
+    detail = f"Not checked, because {foundation} failed."
+    return Outcome(name=check.name, title=check.title, promise=check.promise, state="not_checked", detail=detail)
 
 
 def either(*needs: Callable[[B], str | None]) -> Callable[[B], str | None]:

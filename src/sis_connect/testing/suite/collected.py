@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, TypeVar
 from unittest import SkipTest
 
-from sis_connect.testing.suite.check import Check, Failed, perform
+from sis_connect.testing.suite.check import Check, Failed, Outcome, perform
 
 B = TypeVar("B")
 
@@ -52,11 +52,16 @@ class CollectedSuite(Generic[B]):
         """The check passes, or does not apply."""
         __tracebackhide__ = True
         outcome = asyncio.run(self._run(self.chosen()[check_name]))
-        if outcome.state == "not_applicable":
+        if outcome.state in ("not_applicable", "not_checked"):
             raise SkipTest(outcome.detail)
         if outcome.state == "failed":
             raise Failed(f"{outcome.title}\n{outcome.detail}") from None
 
-    async def _run(self, check: Check[B]) -> Any:
+    async def _run(self, check: Check[B]) -> Outcome:
         async with self.bench() as bench:
-            return await perform(check, bench)
+            return await self.perform(check, bench)
+
+    @classmethod
+    async def perform(cls, check: Check[B], bench: B) -> Outcome:
+        """How a check ends."""
+        return await perform(check, bench)

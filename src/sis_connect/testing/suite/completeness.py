@@ -39,8 +39,9 @@ STANDING = frozenset(("status", "status_reason"))
 async def every_kind_comes(bench: Bench) -> None:
     outcome = await bench.roster()
     if outcome.errors:
-        unknown = f" Not recorded: {listed(bench.not_recorded())}." if bench.not_recorded() else ""
-        raise Failed(f"A read of everything, with nothing wrong at the server, ends in an error: {outcome.errors[0]}{unknown}")
+        raise Failed(
+            f"A read of everything, with nothing wrong at the server, ends in an error: {outcome.errors[0]}{bench.notes()}"
+        )
     missing = [kind for kind in bench.kinds if kind != "guardians" and not outcome.ids(kind)]
     if missing:
         raise Failed(

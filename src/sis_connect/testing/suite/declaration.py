@@ -24,6 +24,29 @@ PARTS = ("provider", "settings", "read_error", "refine", "hints", "sandbox")
 UNKNOWN, GARBAGE = "setting_that_nobody_has", "\u2603 no such value"
 
 
+async def something_comes(bench: Bench) -> None:
+    """Without it, every other check would fail for the same reason."""
+    where: str = bench.sandbox._app.sandbox.base_path
+    if where and not bench.info.base_path:
+        raise Failed(
+            f"The sandbox has base_path={where!r}, so that its base URL ends with that, and ProviderInfo(base_path=False) says "
+            f"that a base URL has no path. Where the path is always the same, write {where!r} before the paths of the endpoints "
+            "and of the sandbox's listings, and give the sandbox no base_path; else leave base_path=False out."
+        )
+    outcome = await bench.roster()
+    if any(outcome.records.values()):
+        return
+    if outcome.errors:
+        raise Failed(f"A first read, with nothing wrong at the server, brings an error alone: {outcome.errors[0]}{bench.notes()}")
+    if outcome.invalid:
+        reason = told(f": {outcome.invalid[0].message}", ".")
+        raise Failed(f"A first read brings {len(outcome.invalid)} rows, and none of them can be understood{reason}")
+    raise Failed(
+        "A first read brings no record at all, and no error. Look at where the rows are in an answer (Endpoint.rows), and "
+        f"whether each endpoint names the kinds that it feeds.{bench.notes()}"
+    )
+
+
 async def parts_are_there(bench: Bench) -> None:
     info = bench.subject.info
     for name in PARTS:
@@ -183,6 +206,13 @@ async def bad_settings_are_refused(bench: Bench) -> None:
 
 
 CHECKS: tuple[Check[Bench], ...] = (
+    Check(
+        name="something_comes",
+        title="The provider can be made, and a first read brings records. Without it, nothing else is checked.",
+        run=something_comes,
+        promise="P9",
+        foundation=True,
+    ),
     Check(
         name="parts_are_there", title="All parts that the ProviderInfo names can be loaded.", run=parts_are_there, promise="P12"
     ),

@@ -18,6 +18,9 @@ from sis_connect.testing.suite.outcome import ReadOutcome
 from sis_connect.testing.suite.quoting import such_as
 from sis_connect.testing.suite.rosters import Roster, by_id, differences, gathered, roster_of
 
+#: How a value of the truth is declared.
+_TYPES: dict[type, str] = {str: "text", int: "integer", float: "number", bool: "boolean"}
+
 
 async def leaving_is_as_declared(bench: Bench) -> None:
     first = {kind: by_id(bench.truth(kind)) for kind in bench.kinds}
@@ -170,6 +173,51 @@ def needs_named_ids(bench: Bench) -> str | None:
     return None if named else f"{bench.info.label} names no strong_ids and no reference_ids."
 
 
+async def custom_fields_come(bench: Bench) -> None:
+    """All that are declared, in their types, and none that is not."""
+    right = _custom(bench)
+    names = bench.sandbox._app.sandbox.custom_names
+    every = [
+        f"{kind}.{name}:{type_}={names.get(name, name)}"
+        for kind, roster in right.items()
+        for name, type_ in _types(roster).items()
+    ]
+    outcome, narrow = await bench.read(right, custom=every), await bench.read(right, custom=every[:1])
+    for kind, roster in right.items():
+        explain(
+            differences(roster_of(outcome, kind), roster, fields={"custom"}),
+            kind,
+            f"The settings declare custom={','.join(every)}: say where the rows have these (Endpoint.custom, Asked.custom_of). "
+            "Where the SIS calls them otherwise than the truth, name that in the sandbox's custom_names.",
+        )
+        held = {f"{kind}.{name}" for record in narrow.records.get(kind, ()) for name in record.custom}
+        if undeclared := sorted(held - {each.partition(":")[0] for each in every[:1]}):
+            raise Failed(
+                f"Where the settings declare custom={every[0]} only, {listed(undeclared)} are delivered, too: what nobody has "
+                "declared is not kept. Let Endpoint.custom or Asked.custom_of choose them."
+            )
+
+
+def _custom(bench: Bench) -> dict[Kind, Roster]:
+    """Records with custom fields, of the kinds whose capabilities declare such."""
+    able = [kind for kind in bench.kinds if bench.info.capabilities.of(kind).custom]
+    told = {kind: by_id(row for row in bench.truth(kind, fields=["custom"]) if row.get("custom")) for kind in able}
+    return {kind: roster for kind, roster in told.items() if roster}
+
+
+def _types(roster: Roster) -> dict[str, str]:
+    """The custom fields in a truth, each with the type that it is declared in."""
+    values = {name: value for row in roster.values() for name, value in row["custom"].items() if value is not None}
+    return {name: _TYPES.get(type(value), "text") for name, value in values.items()}
+
+
+def needs_custom(bench: Bench) -> str | None:
+    """For providers that read custom fields, over a sandbox with some."""
+    if not any(bench.info.capabilities.of(kind).custom for kind in bench.kinds):
+        return f"{bench.info.label} declares custom of no kind."
+    return None if _custom(bench) else "The sandbox delivers no custom field, such as custom.bus_route."
+
+
 async def what_is_needed_is_offered(bench: Bench) -> None:
     for kind in KINDS:
         model = RECORDS[kind]
@@ -273,6 +321,13 @@ CHECKS: tuple[Check[Bench], ...] = (
         title="Strong ids, and those that others refer by, are delivered.",
         run=named_ids_come,
         needs=needs_named_ids,
+    ),
+    Check(
+        name="custom_fields_come",
+        title="Custom fields that the settings declare are delivered in their types, and no others.",
+        run=custom_fields_come,
+        promise="P7",
+        needs=either(needs_sandbox, needs_custom),
     ),
     Check(
         name="blank_is_not_untold",

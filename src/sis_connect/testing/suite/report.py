@@ -57,18 +57,19 @@ class SuiteReport:
             "passed": len(self.of("passed")),
             "failed": len(self.of("failed")),
             "not_applicable": len(self.of("not_applicable")),
+            "not_checked": len(self.of("not_checked")),
             "checks": [outcome.as_dict() for outcome in self.outcomes],
         }
 
     def text(self) -> str:
-        """For a person: what failed comes last, where it is seen."""
+        """For a person: what failed comes last, where it is seen, and what was not checked for that reason only in the count."""
         lines = [outcome.line() for state in ("passed", "not_applicable", "failed") for outcome in self.of(state)]
         return "\n".join([*lines, "", self.summary()])
 
     def summary(self) -> str:
         """One sentence."""
         counts = f"{len(self.of('passed'))} checks passed, {len(self.of('failed'))} failed"
-        return f"{self._who()}: {counts}, {len(self.of('not_applicable'))} do not apply, {self._over()}."
+        return f"{self._who()}: {counts}, {len(self.of('not_applicable'))} do not apply{self._left()}, {self._over()}."
 
     def badge(self) -> str:
         """One line of Markdown, for a README."""
@@ -76,8 +77,12 @@ class SuiteReport:
         mark = conforms if self.passed else "does not conform"
         contract = f"contract {self.contract}, " if self.contract is not None else ""
         counts = f"{len(self.of('passed'))} checks passed, {len(self.of('not_applicable'))} do not apply"
-        failed = f", {len(self.of('failed'))} failed" if self.of("failed") else ""
+        failed = (f", {len(self.of('failed'))} failed" if self.of("failed") else "") + self._left()
         return f"**sis-connect: {mark}** · {self._who()} · {contract}suite {SUITE_VERSION} · {self._over()} · {counts}{failed}"
+
+    def _left(self) -> str:
+        left = len(self.of("not_checked"))
+        return f", {left} not checked" if left else ""
 
     def _over(self) -> str:
         among = f" of {self.students} students" if self.students is not None and self.over == "sandbox" else ""

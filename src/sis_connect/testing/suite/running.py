@@ -14,7 +14,7 @@ from sis_connect.discovery import Registry, discover
 from sis_connect.errors import ConfigurationError
 from sis_connect.provider import ProviderInfo
 from sis_connect.testing.suite.bench import Bench, Subject
-from sis_connect.testing.suite.check import Check, Outcome, failed, perform
+from sis_connect.testing.suite.check import Check, Outcome, failed, not_checked, perform
 from sis_connect.testing.suite.report import SuiteReport
 from sis_connect.testing.suite.stumbling import leaves, stumbled, whose
 
@@ -118,7 +118,10 @@ def run_suite(
         except BaseException as error:
             if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves(error)):
                 raise KeyboardInterrupt from error
-            tell(failed(checks[len(outcomes)], stumbled(error, whose(subject))))
+            broken = checks[len(outcomes)]
+            tell(failed(broken, stumbled(error, whose(subject))))
+            for check in checks[len(outcomes) :] if broken.foundation else ():
+                tell(not_checked(check, broken.name))
     return report_on(subject, outcomes)
 
 
@@ -126,8 +129,18 @@ async def _perform_all(subject: Subject, checks: Sequence[Check[Bench]], on_outc
     with Bench(subject) as bench:
         for check in checks:
             async with bench.check_under_way():
-                outcome = await perform(check, bench)
+                outcome = await perform_on(bench, check)
             on_outcome(outcome)
+
+
+async def perform_on(bench: Bench, check: Check[Bench]) -> Outcome:
+    """Run a check, unless one before it has shown that there is nothing to check."""
+    if bench.broken is not None:
+        return not_checked(check, bench.broken)
+    outcome = await perform(check, bench)
+    if check.foundation and outcome.state == "failed":
+        bench.broken = check.name
+    return outcome
 
 
 def report_on(subject: Subject, outcomes: Sequence[Outcome]) -> SuiteReport:

@@ -36,6 +36,8 @@ def whose(thing: object) -> str:
 def stumbled(error: BaseException, who: str) -> str:
     """What was raised, where, and what to do about it, in a sentence that begins with who."""
     leaf = next(leaves(error))
+    if isinstance(leaf, SISError) and leaf.message.startswith(who):
+        return leaf.message  # as it was contained: that says all, and the remedy is for others than the author
     if isinstance(leaf, SISError):
         return f"{who} raised what nobody expected{place(leaf)}: {leaf}"
     kind = f"{type(leaf).__name__}{place(leaf)}"
