@@ -45,10 +45,13 @@ class KindCapabilities:
 
     `leaving`: how somebody leaves. `status`: the record stays and says so, absence is an anomaly and is held. `absence`: the
     record vanishes; it is withdrawn after two complete pulls. `tobedeleted`: the record carries that mark.
-    `omission_means_blank`: a field that was asked for and is left out is blank; otherwise it counts as not delivered.
+    `omission_means_blank`: the interface leaves out what is empty, and a mapping may take it for blank; otherwise it names only
+    what a row has.
     `reliable_updated_at`: `updated_at` moves when, and only when, the record changes.
     `stint_history`: former stays are delivered, not only the current one.
+    `delta`: what changes alone can be asked for by: `updated_at`, `version`, or `none`.
     `total_count`: the SIS tells how many rows there are. `single_read`: one record can be read by its id.
+    `webhooks`: the SIS sends word of changes. `writes`: nothing writes to an SIS.
     `reference_ids`: names in `ids` by which other records refer to this kind. `strong_ids`: names in `ids` that belong to one
     person or thing only, so that a new record with the `strong_id` of a missing one may be the same under a new id.
     `custom`: a district may declare fields of its own for it, which come in `custom`.

@@ -44,12 +44,14 @@ class GrantInfo:
 class ProviderInfo:
     """What a plugin registers. It is cheap: provider, settings and sandbox are named as `module:attribute` and loaded on use.
 
-    `default_rate_limit` is (requests, seconds). `renews_early` is false where the SIS hands out the same token again until it
-    expires. `base_path` says whether a base URL may have a path, `local_files` whether it may be a file or folder here.
-    `auth_grants` are the grants that the SIS knows, the usual one first. `token_path` is where tokens come from, below the base
-    URL; `authorize_path` where people consent, `revoke_path` where tokens are given back, `discovery_path` where the SIS tells
-    all of these itself. `client_authentication`, `token_method`, `token_headers` and `token_parameters` say how tokens are asked
-    for, and `scope` what for, where the settings do not say. `by_grant` is what single grants have otherwise.
+    `name` is what settings call it, `label` what people read, `contract` the number that it was written for. `api_versions` are
+    shown to people. `default_rate_limit` is (requests, seconds); `default_page_size` is how many rows to ask for, where the
+    settings do not say. `renews_early` is false where the SIS hands out the same token again until it expires. `base_path` says
+    whether a base URL may have a path, `local_files` whether it may be a file or folder here. `auth_grants` are the grants that
+    the SIS knows, the usual one first. `token_path` is where tokens come from, below the base URL; `authorize_path` where
+    people consent, `revoke_path` where tokens are given back, `discovery_path` where the SIS tells all of these itself.
+    `client_authentication`, `token_method`, `token_headers` and `token_parameters` say how tokens are asked for, and `scope`
+    what for, where the settings do not say. `by_grant` is what single grants have otherwise.
     With the grant `api_key` no token is asked for: each request carries the client secret in `api_key_header`, behind
     `api_key_prefix`.
     `read_error` names a function that understands the SIS's own error answers: (status, headers, body) -> SISError or None.

@@ -114,7 +114,10 @@ Reference = Identifier | Ref
 
 
 def derive_id(**parts: str) -> str:
-    """The one way to build a `sis_id` where the SIS gives none: from named parts, stable, and readable by an office person."""
+    """The one way to build a `sis_id` where the SIS gives none: from named parts, stable, and readable by an office person.
+
+    The parts are what never changes, such as ids of other records, in an order that stays. Say `derived=True` in the record.
+    """
     return ";".join(f"{name}={value.replace('%', '%25').replace(';', '%3B')}" for name, value in parts.items())
 
 
@@ -167,7 +170,8 @@ class Record(_Frozen):
 
     `sis_id` identifies the record within its district and kind for ever; `derived` says that it was built from parts. `ids` holds
     all other identifiers by name. `updated_at` is evidence of when the SIS last changed the record and takes no part in
-    comparisons. `custom` holds extra fields that were declared, and no others.
+    comparisons. `custom` holds extra fields that were declared, and no others. `status_reason` is text; where one of the words
+    below fits, it is that.
     """
 
     kind: ClassVar[Kind]
@@ -246,7 +250,7 @@ class Person(Record):
 
 
 class Student(Person):
-    """`school` is the one attended now. `status_reason`: transferred, graduated, withdrawn, pre_registered, inactive."""
+    """`school` is the one attended now. `status_reason`: transferred, graduated, withdrawn, inactive, pre_registered."""
 
     kind: ClassVar[Kind] = "students"
     references: ClassVar[Mapping[str, Kind]] = {"school": "schools"}
@@ -275,7 +279,10 @@ class Staff(Person):
 
 
 class SchoolEnrollment(Record):
-    """A stint: one dated stay of a student at a school. `exit_date` is the first day no longer there."""
+    """A stint: one dated stay of a student at a school. `exit_date` is the first day no longer there.
+
+    `status_reason`: no_show.
+    """
 
     kind: ClassVar[Kind] = "school_enrollments"
     references: ClassVar[Mapping[str, Kind]] = {"student": "students", "school": "schools"}
@@ -292,7 +299,10 @@ class SchoolEnrollment(Record):
 
 
 class Enrollment(Record):
-    """A person in a section. `user` is a student where `role` is `student`, else staff. `end_date` is the first day out."""
+    """A person in a section. `user` is a student where `role` is `student`, else staff. `end_date` is the first day out.
+
+    `status_reason`: dropped.
+    """
 
     kind: ClassVar[Kind] = "enrollments"
     references: ClassVar[Mapping[str, Kind]] = {"section": "sections", "school": "schools"}

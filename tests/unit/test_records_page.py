@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from sis_connect import values
 from sis_connect.capabilities import KINDS, Kind
 from sis_connect.records import RECORDS, Record, on_request
+from sis_connect.testing.district import District
+from sis_connect.testing.district_roster import DistrictRoster
+from sis_connect.testing.district_values import REASONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text(encoding="utf-8")
 
@@ -44,4 +48,40 @@ def test_every_function_that_reads_values_is_told() -> None:
 
 def test_the_examples_hold() -> None:
     for example in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
-        exec(compile(example, "<example>", "exec"), {})  # noqa: S102 - the documentation's own
+        exec(compile(example, "<example>", "exec", dont_inherit=True), {})  # noqa: S102 - the documentation's own
+
+
+def words(lead: str) -> set[str]:
+    """The words in the table behind a lead such as `**`type`** of terms`."""
+    return set(
+        re.findall(r"^\| `(\w+)` \|", PAGE.partition(f"\n{lead}")[2].partition("\n**")[0].partition("\n## ")[0], re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize(
+    ("lead", "kind", "field"),
+    [
+        ("**`status`**", "students", "status"),
+        ("**`type`** of terms", "terms", "type"),
+        ("**`role`** of enrollments", "enrollments", "role"),
+        ("**`role`** of staff", "staff", "role"),
+    ],
+)
+def test_every_word_that_a_field_may_hold_is_told_and_no_other(lead: str, kind: Kind, field: str) -> None:
+    annotation = RECORDS[kind].model_fields[field].annotation
+    literals = [annotation, *get_args(annotation)]
+    assert words(lead) == {word for literal in literals for word in get_args(literal) if isinstance(word, str)}
+
+
+def test_the_reasons_are_those_that_the_synthetic_district_gives() -> None:
+    roster = DistrictRoster(District(students=60))
+    said = {kind: {entry.record.status_reason for entry in roster.entries(kind)} - {None} for kind in KINDS}
+    of_students, of_others = words("**`status_reason`** of students"), words("**`status_reason`** of school_enrollments")
+    assert said.pop("students") <= of_students == set(REASONS.values())
+    assert set().union(*said.values()) == of_others
+
+
+def test_the_fields_on_request_are_named_and_are_those_of_students() -> None:
+    sentence = PAGE.partition("## On request\n")[2].partition("names them:")[2].partition(".")[0]
+    assert set(re.findall(r"`(\w+)`", sentence)) == on_request("students") - {"custom"}
+    assert {kind for kind in KINDS if on_request(kind) - {"custom"}} == {"students"}
