@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,23 @@ def migrate(connection: Connection, revision: str) -> None:
 def made_afresh(connection: Connection) -> None:
     metadata.create_all(connection)
     create_triggers(connection)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "_remembered", [])
+
+
+async def test_a_database_that_is_made_from_memory_is_the_one_that_was_migrated(tmp_path: Path) -> None:
+    said = []
+    for name in ("migrated", "remembered"):
+        engine = open_engine(f"sqlite:///{tmp_path / name}.db")
+        await upgrade(engine)
+        await engine.dispose()
+        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as made:
+            said.append(list(made.iterdump()))
+    assert said[0] == said[1]
+    assert len(migrations._remembered) > 50
 
 
 async def test_migrated_equals_fresh(tmp_path: Path) -> None:
