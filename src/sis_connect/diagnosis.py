@@ -14,7 +14,7 @@ from sis_connect.endpoint import Asked, Endpoint
 from sis_connect.errors import AuthenticationError, AuthorizationError, NotOffered, SISError
 from sis_connect.places import total_beside_rows
 from sis_connect.provider import Finding, InvalidRow, Scope
-from sis_connect.streams import chosen, contexts
+from sis_connect.routes import chosen, contexts
 
 if TYPE_CHECKING:
     from datetime import datetime

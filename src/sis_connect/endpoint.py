@@ -22,8 +22,9 @@ from sis_connect.places import raw_rows
 from sis_connect.provider import InvalidRow, Reading, Scope, Stream
 from sis_connect.readings import held_to, typed_or_invalid
 from sis_connect.records import Record, derive_id, is_whole
+from sis_connect.shared_lists import schools_told
 from sis_connect.transport.paging import PageNumberPaging, Paging
-from sis_connect.values import Value, text
+from sis_connect.values import Value
 
 if TYPE_CHECKING:
     from sis_connect.transport.answers import Response
@@ -111,8 +112,8 @@ class Endpoint(Generic[Row]):
     context (`gives`), and which of its rows count (`opens`). `only` limits an endpoint to reads of the whole district, of some
     schools, or of single students; where a scope names schools or students, their ids fill the context and no parent is read.
     `within` says where a row names the schools that it belongs to: an attribute of it, or a function of the decoded row. A list
-    that cannot be had for one school alone is then read whole for some schools, too: rows of others count as read, but make no
-    records and open nothing. A row that names no school belongs to all of them.
+    that cannot be had for one school alone is then read whole for some schools, too, as if each had a list of its own: rows of
+    others count as read, but are in no school's list and open nothing. A row that names no school belongs to all of them.
     `yearly`: the school year enters the context too, and `filters` must ask for it.
     `filters` narrow what is listed and go with the count as well; `params` do not narrow, nor does what `selects` names.
     `custom` says where a row has the custom fields that a district may declare: a dotted path to the object in the row that holds
@@ -183,7 +184,7 @@ class Endpoint(Generic[Row]):
         """One row, as far as it is needed. Raises `InvalidRow`."""
         try:
             row: Row = _decoder(self.row).decode(raw)
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             raise _misshapen(error, _loose_key(raw, self._key_on_the_wire)) from None
         return row
 
@@ -193,14 +194,31 @@ class Endpoint(Generic[Row]):
         return None if key is None or key == "" else str(key)
 
     def schools_of(self, row: Row) -> Any:
-        """Where a row says to which schools it belongs: one, several or none."""
+        """What a row says of the schools that it belongs to: one, several or none."""
         return self.within(row) if callable(self.within) else getattr(row, str(self.within))
 
+    def schools_told(self, row: Row) -> frozenset[str]:
+        """The ids of the schools that a row belongs to; none where it names none. Raises `InvalidRow` where it does not tell."""
+        fields = (self.within,) if isinstance(self.within, str) else ()
+        try:
+            return schools_told(self.schools_of(row), fields)
+        except InvalidRow as error:
+            error.key = error.key or self.key_of(row)
+            raise
+        except Exception as error:  # noqa: BLE001 - of a plugin's function, whose words may be the row's
+            reason = f"it cannot be told which schools it belongs to ({type(error).__name__})"
+            raise InvalidRow(reason, key=self.key_of(row), fields=fields) from None
+
+    def opens_more(self, row: Row) -> bool:
+        """Whether a row opens the lists below it. Raises `InvalidRow` where that cannot be told."""
+        try:
+            return bool(self.opens(row))
+        except Exception as error:  # noqa: BLE001 - of a plugin's function, whose words may be the row's
+            raise InvalidRow(f"it cannot be told what it opens ({type(error).__name__})", key=self.key_of(row)) from None
+
     def is_of(self, row: Row, schools: Collection[str]) -> bool:
-        """Whether a row belongs to one of these schools; one that names none does."""
-        found = self.schools_of(row)
-        theirs = found if isinstance(found, (list, tuple, set, frozenset)) else (found,)
-        told = {school for school in map(text, theirs) if school is not None}
+        """Whether a row belongs to one of these schools; one that names none does. Raises `InvalidRow`."""
+        told = self.schools_told(row)
         return not told or not told.isdisjoint(schools)
 
     def stream(self, context: Mapping[str, str], school: str | None = None) -> Stream:
@@ -249,7 +267,7 @@ class Endpoint(Generic[Row]):
     def reader(self, asked: Asked, school: str | None = None) -> Callable[[bytes], Reading]:
         """What understands one row of a stream: pure, and able to run anywhere at any time. It raises `InvalidRow`.
 
-        Where it is for one `school`, rows that belong to others make no records.
+        Where it is for one `school`, a row has to tell whose it is, and one that belongs to others makes no records.
         """
 
         decode = _decoder(self.row).decode
@@ -258,7 +276,7 @@ class Endpoint(Generic[Row]):
         def read(raw: bytes) -> Reading:
             try:
                 row = decode(raw)
-            except msgspec.DecodeError as error:
+            except _UNREADABLE as error:
                 raise _misshapen(error, _loose_key(raw, self._key_on_the_wire)) from None
             key = self.key_of(row)
             if key is None:
@@ -312,7 +330,7 @@ def invalid(error: ValidationError, key: str | None) -> InvalidRow:
     return InvalidRow(reasons.replace("Value error, ", ""), key=key, fields=fields)
 
 
-def _misshapen(error: msgspec.DecodeError, key: str | None) -> InvalidRow:
+def _misshapen(error: Exception, key: str | None) -> InvalidRow:
     # "Expected `int`, got `str` - at `$.grade`" speaks of types and places; other messages may quote the value.
     match = re.fullmatch(r"(Expected `[^`]*`, got `[^`]*`)(?: - at `\$\.?([^`]*)`)?", str(error))
     reason = f"has another shape than agreed: {match[1]}" if match else "has another shape than agreed"
@@ -348,6 +366,8 @@ def reach_of(scope: Scope) -> Reach:
     return "district" if scope.schools is None else "schools"
 
 
+#: What is no JSON, is of another shape, or is no text.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -364,6 +384,6 @@ def _decoder(row: type[Any]) -> msgspec.json.Decoder[Any]:
 def _loose_key(raw: bytes, key: str) -> str | None:
     try:
         value = msgspec.json.decode(_object.decode(raw).get(key, b"null"))
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return None
     return str(value) if isinstance(value, (str, int)) else None

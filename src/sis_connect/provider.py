@@ -147,6 +147,9 @@ class Page:
     that the server itself declares, `total` what the server says there is in the whole stream. `more` is false on the last page,
     `had_next` true where the server itself pointed to a next page. `cursor` resumes the stream after this page. `error` says that
     the stream broke off here; other streams go on.
+
+    Where a list is longer than the stream, such as one of the whole district read for one school, `rows` are those of the stream
+    and `all_keys` the keys of all that came: whether the list came whole is seen over all of it, and `total` counts all of it.
     """
 
     endpoint: str
@@ -168,6 +171,7 @@ class Page:
     mark: str | None = None
     changes_only: bool = False
     partial: bool = False
+    all_keys: Sequence[str] | None = field(default=None, repr=False)
 
     @property
     def stream(self) -> Stream:
@@ -176,8 +180,8 @@ class Page:
 
     @property
     def received(self) -> int:
-        """How many rows came."""
-        return len(self.rows)
+        """How many rows came, with those that belong elsewhere."""
+        return len(self.rows if self.all_keys is None else self.all_keys)
 
     def records(self) -> Iterator[Record]:
         """All records of this page. Raises `InvalidRow` at the first row that breaks the contract."""

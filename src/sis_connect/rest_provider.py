@@ -30,7 +30,8 @@ from sis_connect.once import Memory
 from sis_connect.places import total_in
 from sis_connect.provider import Finding, Page, ProviderInfo, Scope, Since, Stream
 from sis_connect.records import on_request, part
-from sis_connect.streams import Run, chosen
+from sis_connect.routes import chosen
+from sis_connect.streams import Run
 
 if TYPE_CHECKING:
     from datetime import date, datetime

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sis_connect.capabilities import Kind
-from sis_connect.endpoint import Asked, Endpoint, named, reach_of, scoped
+from sis_connect.endpoint import Asked, Endpoint, named
 from sis_connect.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -29,6 +29,8 @@ from sis_connect.errors import (
 from sis_connect.job_stack import JobStack
 from sis_connect.lanes import Lanes
 from sis_connect.provider import DONE, InvalidRow, Page, Scope, Since, Stream
+from sis_connect.routes import chosen, contexts
+from sis_connect.shared_lists import shares
 from sis_connect.stream import PageSize, StreamReader
 
 if TYPE_CHECKING:
@@ -194,13 +196,15 @@ class Run:
             await self._break_off(_Job(child, job.asked, self._within(child, job.context), quiet=quiet), error)
 
     async def _hand_over(self, job: _Job, page: Page) -> None:
-        """Put out a page: once for each stream that it belongs to."""
+        """Put out a page: to each stream that it belongs to its own rows."""
         if job.schools is None:
             await self._pages.put(page)
-        for school in job.schools or ():
+            return
+        theirs, keys = shares(job.endpoint, page.rows, job.schools)
+        for school in job.schools:
             name, context = job.endpoint.stream(job.context, school)
-            read = job.endpoint.reader(job.asked, school)
-            await self._pages.put(replace(page, endpoint=name, context=context, school=school, read=read))
+            own = replace(page, rows=theirs[school], all_keys=keys, read=job.endpoint.reader(job.asked, school))
+            await self._pages.put(replace(own, endpoint=name, context=context, school=school))
 
     async def _read(self, job: _Job) -> None:
         if job.endpoint.yearly and (year := await self._patiently(job.endpoint, lambda: self._provider.school_year(self._scope))):
@@ -275,12 +279,13 @@ class Run:
                 key = endpoint.key_of(row)
                 if job.schools is not None and not endpoint.is_of(row, job.schools):
                     continue
+                opens = key not in job.opened and endpoint.opens_more(row)
             except InvalidRow as error:
                 await self._unreadable(job, error)
                 continue
             if key is None:
                 await self._unreadable(job, InvalidRow(f"{endpoint.key} is missing", key=None, fields=(endpoint.key,)))
-            elif key not in job.opened and endpoint.opens(row):
+            elif opens:
                 job.opened.add(key)
                 for child in reversed(self._below[endpoint.name]):
                     self._push(child, {**job.context, str(endpoint.gives): key})
@@ -361,34 +366,6 @@ class Run:
             partial=job.endpoint.partial,
             mapping_version=self._provider.version(job.endpoint),
         )
-
-
-def chosen(
-    endpoints: Sequence[Endpoint[Any]], kinds: Collection[Kind], scope: Scope, asked: Asked
-) -> tuple[list[Endpoint[Any]], list[Endpoint[Any]], dict[str, list[Endpoint[Any]]]]:
-    """The endpoints that feed these kinds, those that a read starts with, and which are opened by the rows of which."""
-    usable = [each for each in endpoints if each.serves(reach_of(scope)) and not each.standby]
-    every = {endpoint.name: endpoint for endpoint in endpoints}
-    wanted = [endpoint for endpoint in usable if set(kinds) & set(endpoint.kinds) and endpoint.needs(asked)]
-    chosen, roots = list(wanted), []
-    below: dict[str, list[Endpoint[Any]]] = {name: [] for name in every}
-    for endpoint in chosen:  # grows while it is walked: parents have parents
-        parent = every[endpoint.parent] if endpoint.parent else None
-        if parent is None or parent.gives in scoped(scope):
-            roots.append(endpoint)  # the scope gives the ids that a parent would bring
-        else:
-            below[parent.name].append(endpoint)
-            if parent not in chosen:
-                chosen.append(parent)
-    return wanted, roots, below
-
-
-def contexts(endpoint: Endpoint[Any], scope: Scope) -> list[dict[str, str]]:
-    """The contexts that a read starts with."""
-    for name, ids in scoped(scope).items():
-        if f"{{{name}}}" in endpoint.path:
-            return [{name: sis_id} for sis_id in ids]
-    return [{}]
 
 
 def in_iso(moment: datetime) -> str:

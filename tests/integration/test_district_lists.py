@@ -2,103 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
+import pytest
 
+from flat_sis import BOTH, KINDS, ODD, FlatProvider, Named, Odd, district, ids, of_school, pages_of, reading
 from list_server import ListServer
-from roster_fixture import Desk
-from sis_connect.capabilities import Capabilities, Kind, KindCapabilities
-from sis_connect.endpoint import Asked, Endpoint, build
 from sis_connect.errors import NotOffered
-from sis_connect.provider import DONE, InvalidRow, Page, Scope, Stream
-from sis_connect.records import Enrollment, Record, School, Section, Student
-from sis_connect.rest_provider import RestProvider
-from sis_connect.transport.paging import OffsetPaging
-from small_sis import INFO, opened
-
-Streams = dict[Stream, list[Page]]
-
-
-class Named(msgspec.Struct):
-    id: int
-    name: str = "Ada Example"
-    school: int | None = None
-
-
-class Member(msgspec.Struct):
-    id: int
-    section: int
-    person: int
-
-
-def school(row: Named, asked: Asked) -> Iterator[Record]:
-    yield build(School, sis_id=str(row.id), name=row.name)
-
-
-def student(row: Named, asked: Asked) -> Iterator[Record]:
-    yield build(Student, sis_id=str(row.id), given_name="Ada", family_name=row.name, school=str(row.school))
-
-
-def section(row: Named, asked: Asked) -> Iterator[Record]:
-    yield build(Section, sis_id=str(row.id), title=row.name, school=str(row.school))
-
-
-def member(row: Member, asked: Asked) -> Iterator[Record]:
-    yield build(Enrollment, sis_id=str(row.id), section=str(row.section), user=str(row.person), role="student")
-
-
-def listed(kind: Kind, read: Callable[[Any, Asked], Iterator[Record]], row: type[Any], within: str | None) -> Endpoint[Any]:
-    return Endpoint(
-        name=kind, path=f"/{kind}", rows="items", kinds=(kind,), row=row, read=read, within=within,
-        paging=OffsetPaging(), total_at="header:x-total-count",
-    )  # fmt: skip
-
-
-class FlatProvider(RestProvider):
-    endpoints: ClassVar[tuple[Endpoint[Any], ...]] = (
-        listed("schools", school, Named, "id"),
-        listed("students", student, Named, "school"),
-        listed("sections", section, Named, "school"),
-        listed("enrollments", member, Member, None),
-    )
-
-
-KINDS: tuple[Kind, ...] = ("schools", "students", "sections", "enrollments")
-FLAT = replace(INFO, capabilities=Capabilities(dict.fromkeys(KINDS, KindCapabilities(offered=True, leaving="absence"))))
-
-
-def district() -> ListServer:
-    """Two schools with ten students and a section each."""
-    people: list[dict[str, Any]] = [{"id": n, "name": f"No{n}", "school": 1 if n < 110 else 2} for n in range(100, 120)]
-    members = [{"id": 500 + each["id"], "section": 10 * each["school"], "person": each["id"]} for each in people]
-    lists = {"/students": people, "/enrollments": members, "/schools": [{"id": n, "name": f"School {n}"} for n in (1, 2)]}
-    return ListServer(lists | {"/sections": [{"id": 10 * n, "name": f"Section {n}", "school": n} for n in (1, 2)]})
-
-
-SCHOOL_1 = Scope(schools=frozenset(("1",)))
-BOTH = Scope(schools=frozenset(("1", "2")))
-
-
-@asynccontextmanager
-async def reading(server: ListServer, *endpoints: Endpoint[Any], **settings: Any) -> AsyncIterator[RestProvider]:
-    provider = type("Flat", (FlatProvider,), {"endpoints": endpoints or FlatProvider.endpoints, "info": FLAT})
-    async with opened(server, provider, page_size=7, **settings) as it:
-        yield it
-
-
-async def pages_of(provider: RestProvider, kind: Kind = "students", scope: Scope = SCHOOL_1, **more: Any) -> Streams:
-    streams: Streams = {}
-    async for page in provider.pages({kind}, scope=scope, **more):
-        streams.setdefault(page.stream, []).append(page)
-    return streams
-
-
-def ids(pages: Sequence[Page]) -> list[int]:
-    return [int(record.sis_id) for page in pages for record in page.records()]
+from sis_connect.hosting.pages import PageWatch, own_page
+from sis_connect.provider import DONE, InvalidRow, Page, Reading, Scope
+from sis_connect.roster.whole_list import WholeList
 
 
 async def test_p1_rows_of_other_schools_count_as_read_and_bring_nobody() -> None:
@@ -207,66 +122,71 @@ async def test_a_list_that_breaks_off_is_incomplete_for_each_school() -> None:
     }
 
 
-# -- the roster --------------------------------------------------------------------------------------------------------
+def test_p1_keys_that_came_twice_count_once_however_many_there_are() -> None:
+    whole_list = WholeList()
+    for _ in range(2):
+        whole_list.take(f"k{number}" for number in range(70_000))
+    whole_list.take(["\ud800", ""])
+    assert whole_list.distinct() == 70_002
 
 
-@asynccontextmanager
-async def district_at(desk: Desk, server: ListServer, *endpoints: Endpoint[Any], **settings: Any) -> AsyncIterator[None]:
-    """Let the desk read the lists of a server."""
-    desk.settings = {"absence_grace": 0, **settings}
-    async with reading(server, *endpoints, **settings) as provider:
-        desk.sis = provider  # type: ignore[assignment]
-        yield
+def a_page(*keys: Any, **more: Any) -> Page:
+    return Page(endpoint="students", kinds=("students",), read=lambda row: Reading("1", ()), all_keys=keys, **more)
 
 
-async def active(desk: Desk, kind: Kind = "students") -> set[int]:
-    return {int(sis_id) for sis_id, status in (await desk.statuses(kind)).items() if status == "active"}
+def test_p12_a_long_list_with_nobody_of_a_school_has_an_end_and_one_that_repeats_has_none() -> None:
+    watch, other = PageWatch(frozenset(KINDS)), PageWatch(frozenset(KINDS))
+    assert [watch.objection(a_page(str(number), more=True)) for number in range(1100)] == [None] * 1100
+    assert [other.objection(a_page("1", more=True)) for _ in range(1100)][-1] == "its students have no end"
 
 
-async def test_p1_a_sync_of_one_school_withdraws_nobody_of_another(desk: Desk) -> None:
+@pytest.mark.parametrize("page", [a_page(7), a_page("1", rows=(b"1", b"2")), replace(a_page(), all_keys="12")])
+def test_p12_keys_that_are_none_are_no_page(page: Page) -> None:
+    assert PageWatch(frozenset(KINDS)).objection(page)
+
+
+# -- rows that do not say whose they are -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("told", [1, "1", ["2", 1], None, "", [], [None]])
+async def test_a_row_names_its_schools_as_it_likes(told: Any) -> None:
+    server = ListServer({"/students": [{"id": 1, "school": told}, {"id": 2, "school": 3}]})
+    async with reading(server, ODD) as provider:
+        (pages,) = (await pages_of(provider)).values()
+    ((raw,),) = (page.rows for page in pages)
+    assert (msgspec.json.decode(raw)["id"], pages[0].all_keys) == (1, ["1", "2"])
+
+
+async def test_p1_rows_of_others_without_a_sound_key_count_and_spoil_nothing() -> None:
+    people = [{"id": 1, "name": "Ada", "school": 1}]
+    people += [{"id": number, "name": name, "school": 2} for number, name in ((2, ""), (3, ""), (4, "x" * 20_000), (5, "\n"))]
+    async with reading(ListServer({"/students": people}), replace(ODD, key="name")) as provider:
+        (pages,) = (await pages_of(provider)).values()
+    page = pages[0]
+    assert (len(page.rows), len(set(page.all_keys or ())), PageWatch(frozenset(KINDS)).objection(own_page(page))) == (1, 5, None)
+
+
+async def test_p12_what_lies_below_a_row_that_does_not_say_whose_it_is_is_incomplete() -> None:
     server = district()
-    async with district_at(desk, server):
-        await desk.sync()
-        assert await active(desk) == set(range(100, 120))
-        for gone in (119, 109):
-            del server.lists["/students"][gone - 100]
-        for _ in range(2):
-            report = await desk.sync(scope=SCHOOL_1)
-            assert report.incomplete == []
-        assert 119 in await active(desk)
-        await desk.sync()
-        assert await active(desk) == set(range(100, 119)) - {109}
+    for number in (10, 20):
+        server.lists[f"/sections/{number}/members"] = [{"id": number, "section": number, "person": 100}]
+    server.lists["/sections"][1]["school"] = {"id": 2}
+    endpoints = replace(FlatProvider.endpoints[2], gives="section", row=Odd, within=of_school), MEMBERS
+    async with reading(server, *endpoints) as provider:
+        streams = await pages_of(provider, "enrollments")
+    assert {stream: [page.error and page.error.message for page in pages] for stream, pages in streams.items()} == {
+        ("enrollments", "section=10"): [None],
+        ("enrollments", ""): ["it cannot be told which schools it belongs to (KeyError)"],
+    }
 
 
-async def test_who_changes_schools_leaves_one_and_comes_to_the_other(desk: Desk) -> None:
+async def test_p12_what_lies_below_a_row_that_does_not_say_what_it_opens_is_incomplete() -> None:
     server = district()
-    async with district_at(desk, server, schools=["1"]):
-        await desk.sync(scope=SCHOOL_1)
-        assert await active(desk) == set(range(100, 110))
-        server.lists["/students"][3]["school"], server.lists["/students"][13]["school"] = 2, 1
-        report = await desk.sync(scope=SCHOOL_1)
-        assert report.reasons["students"] == {"no_longer_stated": 1, "new": 1}
-        assert await active(desk) == {*range(100, 110), 113} - {103}
-
-
-async def test_the_latest_word_counts_whether_it_came_with_the_school_or_with_the_district(desk: Desk) -> None:
-    server = district()
-    person = server.lists["/students"][3]
-    async with district_at(desk, server):
-        for scope, name in (
-            (Scope(), "Early"),
-            (SCHOOL_1, "Later"),
-            (BOTH, "Later still"),
-            (Scope(), "Last"),
-            (SCHOOL_1, "Ever"),
-        ):
-            person["name"] = name
-            await desk.sync(scope=scope)
-            assert (await desk.student("103"))["family_name"] == name
-
-
-async def test_p12_enrolments_without_a_school_wait_where_their_section_is_not_read(desk: Desk) -> None:
-    async with district_at(desk, district(), schools=["1"]):
-        report = await desk.sync(scope=SCHOOL_1)
-        assert (report.status, report.quarantined, report.holds) == ("succeeded", 10, [])
-        assert await active(desk, "enrollments") == set(range(600, 610))
+    server.lists["/sections/10/members"] = [{"id": 10, "section": 10, "person": 100}]
+    chosen = replace(FlatProvider.endpoints[2], gives="section", within=None, opens=lambda row: {10: True}[row.id])
+    async with reading(server, chosen, MEMBERS) as provider:
+        streams = await pages_of(provider, "enrollments", Scope())
+    assert {stream: [page.error and page.error.message for page in pages] for stream, pages in streams.items()} == {
+        ("enrollments", "section=10"): [None],
+        ("enrollments", ""): ["it cannot be told what it opens (KeyError)"],
+    }

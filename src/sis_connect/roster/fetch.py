@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sis_connect.errors import SISError
 from sis_connect.provider import Page
+from sis_connect.roster.whole_list import WholeList
 
 
 @dataclass(slots=True)
@@ -13,7 +14,7 @@ class StreamRead:
     """What has been observed of one stream in this pull.
 
     `nameless` counts rows that cannot even be told apart by their keys, where some that are known did not come: perhaps the same.
-    `ways` says of its pages whether they listed changes only.
+    `ways` says of its pages whether they listed changes only. Where the list is longer than the stream, `whole_list` counts it.
     """
 
     endpoint: str
@@ -30,6 +31,7 @@ class StreamRead:
     ended: bool = False
     points_on_at_end: bool = False
     error: SISError | None = None
+    whole_list: WholeList | None = None
 
     def observe(self, page: Page) -> None:
         """Take in one page's observations."""
@@ -39,6 +41,9 @@ class StreamRead:
         self.pages += 1
         self.received += page.received
         self.ways.add(page.changes_only)
+        if page.all_keys is not None:
+            self.whole_list = self.whole_list or WholeList()
+            self.whole_list.take(page.all_keys)
         if page.total is not None:
             self.totals.add(page.total)
         self.last_received = page.received
@@ -68,12 +73,13 @@ def judge(read: StreamRead) -> Verdict:
         return Verdict(False, f"{read.nameless} rows came whose keys cannot be read")
     if len(read.totals) > 1:
         return Verdict(False, "the total moved while it was read")
+    distinct = read.distinct if read.whole_list is None else read.whole_list.distinct()
     if read.totals:
         (total,) = read.totals
-        if read.distinct == total:
+        if distinct == total:
             return Verdict(True, "as many distinct rows as the server counts")
-        return Verdict(False, f"{read.distinct} distinct rows, but the server counts {total}")
-    if read.distinct < read.received:
+        return Verdict(False, f"{distinct} distinct rows, but the server counts {total}")
+    if distinct < read.received:
         return Verdict(False, "rows came more than once, so others may have been skipped")
     if read.pages and read.last_received == 0:
         return Verdict(True, "it ended with an empty page")

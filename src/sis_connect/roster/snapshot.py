@@ -12,10 +12,11 @@ from sqlalchemy import Row
 
 from sis_connect.capabilities import Kind
 from sis_connect.errors import SISError
-from sis_connect.provider import InvalidRow
+from sis_connect.provider import InvalidRow, Page
 from sis_connect.roster.changes import Standing
 from sis_connect.roster.fetch import StreamRead, Verdict
 from sis_connect.roster.fingerprints import Fingerprints, fingerprint
+from sis_connect.roster.whole_list import in_bytes
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class OpenStream:
     bad: set[str] = field(default_factory=set)
     unstaged: set[str] = field(default_factory=set)
     nameless: set[str] = field(default_factory=set)
-    page: Sequence[bytes] = field(default=(), repr=False)
+    page: Page | None = field(default=None, repr=False)
     kept: bool = False
     parsed: list[Parsed] = field(default_factory=list)
     changes_only: bool = False
@@ -114,9 +115,10 @@ class StreamResult:
         return self.verdict.complete and not self.changes_only
 
 
-def page_hash(rows: Sequence[bytes]) -> int:
+def page_hash(page: Page | None) -> int:
     """What stands for a page, to see after an interruption whether the ground has moved."""
-    return fingerprint(b"\n".join(bytes(row) for row in rows))
+    rows, keys = (page.rows, page.all_keys or ()) if page is not None else ((), ())
+    return fingerprint(b"\n".join([*map(bytes, rows), *map(in_bytes, keys)]))
 
 
 def checkpoint_of(stream: OpenStream, now: str) -> tuple[Any, ...]:
@@ -128,7 +130,7 @@ def checkpoint_of(stream: OpenStream, now: str) -> tuple[Any, ...]:
         "began": stream.began,
         "received": stream.read.received,
         "totals": sorted(stream.read.totals),
-        "page_rows": len(stream.page),
+        "page_rows": stream.page.received if stream.page is not None else 0,
         "page_hash": page_hash(stream.page),
         "pointed_on": stream.read.pointed_on,
         "ways": sorted(stream.read.ways),

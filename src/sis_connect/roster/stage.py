@@ -29,6 +29,7 @@ from sis_connect.roster.fingerprints import Fingerprints, every, fingerprint, se
 from sis_connect.roster.overlap import latest_word
 from sis_connect.roster.snapshot import NOTHING, OpenStream, Parsed, StreamResult, Written, checkpoint_of, page_hash, restore
 from sis_connect.roster.staged_rows import END, StagedRows, count_rows, remembered
+from sis_connect.roster.whole_list import forget, note, noted
 from sis_connect.store.lease import Lease, check_fence
 from sis_connect.store.sql import Store, run_many
 
@@ -199,7 +200,7 @@ class Staging:
         if stream is None:
             stream = self._open[page.stream] = await self._begin(page)
         if stream.resume_page is not None:
-            if stream.resume_page != page_hash(page.rows):
+            if stream.resume_page != page_hash(page):
                 raise GroundMoved
             stream.resume_page = None
         stream.read.observe(page)
@@ -209,7 +210,7 @@ class Staging:
         for row, print_ in every(page.rows, seed) if self._full else stream.known.sift(page.rows, seed):
             stream.parsed.append(self._parse(page, bytes(row), print_))
             self._pending += 1
-        stream.page = page.rows
+        stream.page = page
         stream.cursor = page.cursor or stream.cursor
         if not page.more:
             stream.mark = page.mark
@@ -279,6 +280,8 @@ class Staging:
                 stream.dirty = row.state != "complete" or row.has_later
             if row is None:
                 return stream
+            if page.stream in self._resumed:
+                stream.read.whole_list = await noted(connection, row.id)
             values = {"i": self._integration, "s": row.id}
             if row.has_missing:
                 missing = (
@@ -343,6 +346,8 @@ class Staging:
             result, values = await self._rows.end(connection, stream)
             self.results.append(result)
             ends.append(values)
+            if stream.read.whole_list is not None:
+                await forget(connection, stream.id)
         await run_many(connection, END, ends)
 
     async def _checkpoint(self, connection: AsyncConnection) -> None:
@@ -350,6 +355,9 @@ class Staging:
         now = self._clock.now().isoformat()
         update = "UPDATE sis_stream SET state = 'reading', cursor = ?, cursor_at = ?, seen = ?, progress = ? WHERE id = ?"
         await run_many(connection, update, [checkpoint_of(stream, now) for stream in self._open.values()])
+        for stream in self._open.values():
+            if stream.read.whole_list is not None:
+                await note(connection, stream.id, stream.read.whole_list)
 
 
 def _age(moment: str, now: datetime) -> float:

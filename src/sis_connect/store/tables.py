@@ -155,6 +155,7 @@ stream = Table(
 )
 
 #: The rows of a long stream's last complete read, in the source's order and in portions: their fingerprints and their ids.
+#: Under a negative id stand the keys of a longer list that the stream with that id is being read from (see `roster.whole_list`).
 fingerprint = Table(
     "sis_fingerprint",
     metadata,
