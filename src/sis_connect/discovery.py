@@ -8,24 +8,25 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from sis_connect import hookspecs
-from sis_connect.errors import ConfigurationError, ProviderError, SISError
+from sis_connect.errors import ConfigurationError, ProviderError
 from sis_connect.guards import Guard
-from sis_connect.hosting.claims import reserved, reserved_for_another, right_to
-from sis_connect.hosting.faults import described, passes, raise_alone
+from sis_connect.hosting.claims import owner_of, reserved, reserved_for_another, right_to
+from sis_connect.hosting.faults import contained, described, passes
+from sis_connect.hosting.points import UNKNOWN, Point, installed, rivals
 from sis_connect.hosting.policy import PluginPolicy, policy_in_environment
-from sis_connect.hosting.quiet import in_short, quiet
-from sis_connect.hosting.registration import NAME, TARGET, objection, own_copy, own_refined
+from sis_connect.hosting.quiet import class_of, in_short, is_interrupt, quiet
+from sis_connect.hosting.registration import NAME, TARGET, name_of, objection, own_copy, own_refined, plain
 from sis_connect.provider import ProviderInfo
 from sis_connect.strategies import STRATEGIES, Decider
 
@@ -138,23 +139,32 @@ class Registry:
 
     def add(self, info: ProviderInfo, *, distribution: str, version: str) -> None:
         """Take in one provider, in a copy of ours, or note why not."""
-        try:
-            reason = objection(info) or self._taken(info.name, distribution)
-            copy = None if reason else own_copy(info)
-        except BaseException as error:  # an object of a stranger's, whose attributes may be code
-            if passes(error):
-                raise
-            reason, copy = f"what it registers cannot be looked at ({type(error).__name__}).", None
-        if copy is None:
-            name = getattr(info, "name", "?") if isinstance(info, ProviderInfo) else "?"
-            self.refused.append(Refused(str(name), distribution, reason or ""))
-        else:
+        copy = self.own(info, distribution=distribution)
+        if copy is not None and (reason := self._taken(copy.name, distribution)):
+            self.refused.append(Refused(copy.name, distribution, reason))
+        elif copy is not None:
             self.installed[copy.name] = Installed(copy, distribution, version)
             self.note_package(copy.provider, distribution)
 
+    def own(self, info: ProviderInfo, *, distribution: str) -> ProviderInfo | None:
+        """A copy of ours of a provider that can be registered; a note of why it cannot otherwise."""
+        try:
+            reason = objection(info)
+            copy = None if reason else own_copy(info)
+            # What it says when it is asked again may be something else.
+            reason = objection(copy) if copy is not None else reason
+        except BaseException as error:  # an object of a stranger's, whose attributes may be code
+            if is_interrupt(error):
+                raise
+            reason = f"what it registers cannot be looked at ({class_of(error)})."
+        if reason is None:
+            return copy
+        self.refused.append(Refused(name_of(info), distribution, reason))
+        return None
+
     def note_package(self, target: str, distribution: str) -> None:
         """Whose a module is, `module` or `module:attribute`, and all that are named under its first part."""
-        package = target.partition(":")[0].partition(".")[0]
+        package = plain(target).partition(":")[0].partition(".")[0]
         if package != __package__:
             self._packages.setdefault(package, distribution)
 
@@ -174,34 +184,37 @@ class Registry:
     def add_extension(self, extension: Extension, name: str, thing: object, *, distribution: str, entry_point: str = "") -> None:
         """Take in something else that a plugin brings, or note why not."""
         kept: dict[str, object] = getattr(self, extension.attribute)
-        reason: str | None = None
-        own, name = name, f"{entry_point}:{name}" if extension.qualified else name
-        if not isinstance(own, str) or not NAME.fullmatch(own):
-            reason = f"the name {own!r} of its {extension.noun} is not lower-case letters, digits and underscores."
-        elif extension.qualified and not ENTRY_POINT.fullmatch(entry_point):
-            reason = f"the name {entry_point!r} of its entry point is not letters, digits, dots, hyphens and underscores."
-        elif name in kept:
-            reason = f"the name {name!r} of its {extension.noun} is taken."
-        else:
-            reason = extension.objection(name, thing)
+        full = f"{entry_point}:{plain(name)}" if extension.qualified else plain(name)
+        try:
+            reason = self._objection(extension, name, full, thing, entry_point)
+        except BaseException as error:  # an object of a stranger's here, too
+            if is_interrupt(error):
+                raise
+            reason = f"the {extension.noun} that it brings cannot be looked at ({class_of(error)})."
         if reason:
-            self.refused.append(Refused(str(name), distribution, reason))
+            self.refused.append(Refused(full, distribution, reason))
         else:
-            kept[name] = thing
+            kept[full] = thing
+
+    def _objection(self, extension: Extension, name: object, full: str, thing: object, entry_point: str) -> str | None:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            return f"the name {name!r} of its {extension.noun} is not lower-case letters, digits and underscores."
+        if extension.qualified and not ENTRY_POINT.fullmatch(entry_point):
+            return f"the name {entry_point!r} of its entry point is not letters, digits, dots, hyphens and underscores."
+        if full in getattr(self, extension.attribute):
+            return f"the name {full!r} of its {extension.noun} is taken."
+        return extension.objection(full, thing)
 
 
-UNKNOWN = "an unknown distribution"
 #: What the name of an entry point may be, where it stands in settings.
 ENTRY_POINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class _Plugin:
-    """A plugin that was imported, and what it brings."""
+    """A plugin that was imported, and what it brings: its providers in copies of ours, all else as it is."""
 
-    entry_point: str
-    distribution: str
-    version: str
+    point: Point
     providers: tuple[ProviderInfo, ...]
     extensions: tuple[tuple[Extension, str, object], ...]
 
@@ -210,78 +223,106 @@ def discover(points: Iterable[EntryPoint] | None = None, *, policy: PluginPolicy
     """Look at what is installed. Only the plugins' registration modules are imported, nothing that talks to an SIS.
 
     `policy` says which plugins may be used; what the environment says applies as well. A name that several plugins claim goes to
-    our own distribution of that name, else to the one called `sis-connect-<name>`, else to the first.
+    our own distribution of that name, else to the one called `sis-connect-<name>`, else to the first. Nothing that a plugin is
+    or does ends this, Ctrl-C aside.
     """
     registry = Registry()
     policy = policy_in_environment() | (policy or PluginPolicy())
-    found = entry_points(group=hookspecs.ENTRY_POINT_GROUP) if points is None else points
-    plugins = [plugin for point in sorted(found, key=_order) if (plugin := _imported(point, policy, registry)) is not None]
+    found, unreadable = installed(hookspecs.ENTRY_POINT_GROUP) if points is None else (list(map(Point.of, points)), [])
+    registry.refused += [Refused("?", it, "its entry points cannot be read.", "Install it anew.") for it in unreadable]
     own = reserved()
+    # Whose the name of its entry point is comes first in everything.
+    found.sort(key=lambda it: (right_to(it.name, it.distribution, own), it.name, it.distribution))
+    plugins = [it for point in _usable(found, policy, registry, own) if (it := _imported(point, registry)) is not None]
     for right in range(3):
         for plugin in plugins:
             for info in plugin.providers:
-                name = str(getattr(info, "name", ""))
-                if right_to(name, plugin.distribution, own) == right:
-                    _admit(registry, plugin, info, name, policy, own)
-    for plugin in sorted(plugins, key=lambda it: right_to("", it.distribution, own)):
+                if right_to(info.name, plugin.point.distribution, own) == right:
+                    _admit(registry, plugin.point, info, policy, own)
+    for plugin in plugins:
+        point = plugin.point
+        owner = _owner(point, found, own)
+        foreign = owner is not None and right_to(point.name, point.distribution, own) == 2
         for extension, name, thing in plugin.extensions:
-            registry.add_extension(extension, name, thing, distribution=plugin.distribution, entry_point=plugin.entry_point)
+            if foreign and extension.qualified:
+                reason = f"the name {point.name!r} of its entry point belongs to {owner}."
+                remedy = f"Remove {point.distribution}, or have its author call its entry point after it."
+                registry.refused.append(Refused(f"{point.name}:{plain(name)}", point.distribution, reason, remedy))
+            else:
+                registry.add_extension(extension, name, thing, distribution=point.distribution, entry_point=point.name)
     return registry
-
-
-def _order(point: EntryPoint) -> tuple[str, str]:
-    return point.name, point.dist.name if point.dist else ""
-
-
-def _admit(
-    registry: Registry, plugin: _Plugin, info: ProviderInfo, name: str, policy: PluginPolicy, own: Mapping[str, str]
-) -> None:
-    blocked, reserved_ = policy.against_provider(name), reserved_for_another(name, plugin.distribution, own)
-    if blocked:
-        registry.refused.append(Refused(name, plugin.distribution, blocked, _UNBLOCK))
-    elif reserved_:
-        remedy = f"Install {own[name]}, and remove {plugin.distribution} or block it."
-        registry.refused.append(Refused(name, plugin.distribution, reserved_, remedy))
-    else:
-        registry.add(info, distribution=plugin.distribution, version=plugin.version)
 
 
 _UNBLOCK = "Whoever runs this installation decides which plugins may be used; have the lists changed if it may."
 
 
-def _imported(point: EntryPoint, policy: PluginPolicy, registry: Registry) -> _Plugin | None:
+def _usable(found: Sequence[Point], policy: PluginPolicy, registry: Registry, own: Mapping[str, str]) -> list[Point]:
+    """What may be imported; the registry learns why the others may not. Of several whose entry points have one name that is
+    nobody's, none may: settings that name it would mean the one or the other by chance."""
+    allowed: list[Point] = []
+    for point in found:
+        if reason := policy.against(point.distribution, point.name):
+            registry.refused.append(Refused(point.name, point.distribution, reason, _UNBLOCK))
+        else:
+            allowed.append(point)
+    usable: list[Point] = []
+    for point in allowed:
+        others = rivals(point, allowed)
+        if others and _owner(point, found, own) is None:
+            reason = f"the name {point.name!r} of its entry point is that of {others[0]}, too, and belongs to neither."
+            remedy = "Remove one of the two, or block it by the name of its distribution."
+            registry.refused.append(Refused(point.name, point.distribution, reason, remedy))
+        else:
+            usable.append(point)
+    return usable
+
+
+def _owner(point: Point, found: Iterable[Point], own: Mapping[str, str]) -> str | None:
+    """Whose the name of an entry point is. It is that one's also where it may not be used, or cannot."""
+    return owner_of(point.name, [point.distribution, *rivals(point, found)], own)
+
+
+def _admit(registry: Registry, point: Point, info: ProviderInfo, policy: PluginPolicy, own: Mapping[str, str]) -> None:
+    blocked, reserved_ = policy.against_provider(info.name), reserved_for_another(info.name, point.distribution, own)
+    if blocked:
+        registry.refused.append(Refused(info.name, point.distribution, blocked, _UNBLOCK))
+    elif reserved_:
+        remedy = f"Install {own[info.name]}, and remove {point.distribution} or block it."
+        registry.refused.append(Refused(info.name, point.distribution, reserved_, remedy))
+    else:
+        registry.add(info, distribution=point.distribution, version=point.version)
+
+
+def _imported(point: Point, registry: Registry) -> _Plugin | None:
     """A plugin and what it brings, or None where it cannot be used; the registry learns why."""
-    distribution, version = (point.dist.name, point.dist.version) if point.dist else (UNKNOWN, "?")
-    refused = policy.against(distribution, point.name)
-    if refused is not None:
-        registry.refused.append(Refused(point.name, distribution, refused, _UNBLOCK))
-        return None
     notes: list[str] = []
     try:
         with quiet(notes):
             manager = pluggy.PluginManager(hookspecs.PROJECT)
             manager.add_hookspecs(hookspecs)
-            module = point.load()
+            module = point.entry.load()
             outdated = hookspecs.objection(module)
             if outdated is not None:
-                registry.refused.append(Refused(point.name, distribution, outdated))
+                registry.refused.append(Refused(point.name, point.distribution, outdated))
                 return None
             notes += hookspecs.notes(module)
             manager.register(module, point.name)
             manager.check_pending()
-            providers = tuple(_from_hook(manager, "sis_connect_providers", list))
-            extensions = tuple(_extensions(manager, registry, point.name, distribution))
+            registered = tuple(_from_hook(manager, "sis_connect_providers", list))
+            extensions = tuple(_extensions(manager, registry, point))
+            own = (registry.own(info, distribution=point.distribution) for info in registered)
+            providers = tuple(info for info in own if info is not None)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | GeneratorExit):
+        if is_interrupt(error):
             raise
         # Whatever a stranger's import does, it must not take the others down; its own words are the reason.
-        reason = f"it failed to load ({type(error).__name__}: {in_short(error)})."
-        registry.refused.append(Refused(point.name, distribution, reason))
+        reason = f"it failed to load ({class_of(error)}: {in_short(error)})."
+        registry.refused.append(Refused(point.name, point.distribution, reason))
         return None
     finally:
-        registry.notes += [Noted(distribution, note) for note in notes]
-    registry.note_package(point.module, distribution)
-    return _Plugin(point.name, distribution, version, providers, extensions)
+        registry.notes += [Noted(point.distribution, note) for note in notes]
+    registry.note_package(point.entry.module, point.distribution)
+    return _Plugin(point, providers, extensions)
 
 
 def _from_hook(manager: pluggy.PluginManager, hook: str, read: Callable[[Any], Iterable[Any]]) -> Iterator[Any]:
@@ -289,19 +330,17 @@ def _from_hook(manager: pluggy.PluginManager, hook: str, read: Callable[[Any], I
         yield from read(result)
 
 
-def _extensions(
-    manager: pluggy.PluginManager, registry: Registry, entry_point: str, distribution: str
-) -> Iterator[tuple[Extension, str, object]]:
+def _extensions(manager: pluggy.PluginManager, registry: Registry, point: Point) -> Iterator[tuple[Extension, str, object]]:
     """What a plugin brings beside providers. A hook that fails takes nothing from the other ones."""
     for extension in EXTENSIONS:
         try:
             for name, thing in list(_from_hook(manager, extension.hook, lambda result: list(result.items()))):
                 yield extension, name, thing
         except BaseException as error:
-            if passes(error):
+            if is_interrupt(error):
                 raise
-            reason = f"its hook {extension.hook} failed ({type(error).__name__}: {in_short(error)})."
-            registry.refused.append(Refused(entry_point, distribution, reason))
+            reason = f"its hook {extension.hook} failed ({class_of(error)}: {in_short(error)})."
+            registry.refused.append(Refused(point.name, point.distribution, reason))
 
 
 def load(target: str) -> Any:
@@ -315,7 +354,7 @@ def load(target: str) -> Any:
         if passes(error):
             raise
         raise ProviderError(
-            f"The plugin names {target!r}, which cannot be loaded ({type(error).__name__}: {in_short(error)}).",
+            f"The plugin names {target!r}, which cannot be loaded ({class_of(error)}: {in_short(error)}).",
             remedy="Reinstall the plugin, or report this to its author.",
         ) from error
     finally:
@@ -330,21 +369,20 @@ def refined(info: ProviderInfo, config: SISProviderConfig) -> ProviderInfo:
     """
     if info.refine is None:
         return info
-    try:
-        own = load(info.refine)(info, config)
-        usable = objection(own) is None and own.name == info.name
-    except BaseException as error:
-        if isinstance(error, SISError) or passes(error):
-            raise
-        raise_alone(
-            ProviderError(
-                f"The plugin of {info.label} stumbles over the settings of this integration {described(error)}.",
-                remedy="Check the settings that are its own; if they are right, report this to the plugin's author.",
-            )
+
+    def fault(error: BaseException) -> ProviderError:
+        return ProviderError(
+            f"The plugin of {info.label} stumbles over the settings of this integration {described(error)}.",
+            remedy="Check the settings that are its own; if they are right, report this to the plugin's author.",
         )
-    if not usable:
+
+    with contained(fault):
+        said = load(info.refine)(info, config)
+        own = own_refined(said) if objection(said) is None else None
+        usable = own is not None and objection(own) is None and own.name == info.name
+    if own is None or not usable:
         raise ProviderError(
             f"The plugin of {info.label} does not say what it is with the settings of this integration.",
             remedy="Report this to the plugin's author.",
         )
-    return own_refined(own)
+    return own

@@ -132,7 +132,7 @@ def test_p12_a_single_provider_can_be_blocked(installed: None, recwarn: pytest.W
 
 
 def test_p12_where_some_are_allowed_the_others_are_not_imported(installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIS_CONNECT_PLUGINS_ALLOWED", "harbor sis-connect-oneroster")
+    monkeypatch.setenv("SIS_CONNECT_PLUGINS_ALLOWED", "sis-connect-harbor, sis-connect-oneroster")
     registry = discover()
     assert sorted(registry.installed) == ["harbor", "oneroster", "oneroster_csv"]
     assert "aaa_squatter" not in sys.modules
@@ -142,7 +142,7 @@ def test_p12_where_some_are_allowed_the_others_are_not_imported(installed: None,
 
 
 def test_both_lists_apply_and_so_does_the_file(installed: None, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIS_CONNECT_PLUGINS_ALLOWED", "harbor, skyward")
+    monkeypatch.setenv("SIS_CONNECT_PLUGINS_ALLOWED", "sis-connect-harbor,sis-connect-skyward")
     Path("sis-connect.toml").write_text('[plugins]\nblocked = ["skyward"]\n')
     code, out, _ = run("providers", "--json")
     items = json.loads(out)["items"]

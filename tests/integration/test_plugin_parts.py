@@ -16,7 +16,7 @@ import pytest
 
 from desk_service import service_of
 from host_app import App, people
-from roster_fixture import Desk, student
+from roster_fixture import Desk, staff, student
 from sis_connect.discovery import Registry
 from sis_connect.errors import ConfigurationError, ConflictError
 from sis_connect.events import RosterEvent
@@ -192,6 +192,45 @@ async def test_p6_a_roster_in_the_built_in_tables_does_not_move_to_a_target_that
     assert app.users() == {}
     del desk.settings["target"]
     assert (await (await opened(desk, monkeypatch, registry)).sync("lincoln")).status == "succeeded"
+
+
+@pytest.mark.parametrize("declared", [False, True])
+async def test_p6_a_target_that_comes_to_keep_what_the_built_in_tables_keep_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, declared: bool
+) -> None:
+    app = App(tmp_path / "app.db")
+    desk.sis.put("students", student("s1"))
+    desk.sis.put("staff", staff("t1", "t1", badge="7"))
+
+    async def opened_with(**kinds: Any) -> SISService:
+        if declared:
+            service = await opened(desk, monkeypatch, Registry())
+            service._targets = replace(service._targets, target=app.target(**kinds))
+            return service
+        desk.settings["target"] = "office:accounts"
+        return await opened(desk, monkeypatch, Registry(targets={"office:accounts": lambda: app.target(**kinds)}))
+
+    assert (await (await opened_with()).sync("lincoln")).status == "succeeded"
+    with pytest.raises(ConfigurationError, match="keeps staff now, which the built-in tables have kept until now") as refused:
+        await (await opened_with(staff=people("staff"))).sync("lincoln")
+    assert refused.value.remedy.startswith("Go back to the version of it that leaves them out, or connect")
+    assert (app.users("staff"), set(await desk.roster("staff"))) == ({}, {"t1"})
+    assert (await (await opened_with()).sync("lincoln")).status == "succeeded"
+
+
+async def test_a_target_may_come_to_keep_a_kind_of_which_there_is_nothing_yet(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app = App(tmp_path / "app.db")
+    kinds: dict[str, Any] = {}
+    registry = Registry(targets={"office:accounts": lambda: app.target(**kinds)})
+    desk.settings["target"] = "office:accounts"
+    desk.sis.put("students", student("s1"))
+    assert (await (await opened(desk, monkeypatch, registry)).sync("lincoln")).status == "succeeded"
+    kinds["staff"] = people("staff")
+    desk.sis.put("staff", staff("t1", "t1", badge="7"))
+    assert (await (await opened(desk, monkeypatch, registry)).sync("lincoln")).status == "succeeded"
+    assert (set(app.users("staff")), await desk.roster("staff")) == ({"t1"}, {})
 
 
 async def test_a_plugin_may_bring_to_the_command_line_what_the_app_itself_declares(

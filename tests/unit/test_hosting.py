@@ -9,7 +9,7 @@ import pytest
 
 from sis_connect.capabilities import Capabilities, KindCapabilities
 from sis_connect.errors import ConfigurationError
-from sis_connect.hosting.claims import reserved, reserved_by, reserved_for_another, right_to
+from sis_connect.hosting.claims import owner_of, reserved, reserved_by, reserved_for_another, right_to
 from sis_connect.hosting.policy import PluginPolicy, policy_in_environment, policy_in_table
 from sis_connect.hosting.registration import objection, own_copy
 from sis_connect.provider import CONTRACT, ProviderInfo
@@ -56,6 +56,40 @@ def test_lists_in_the_environment_are_compared_as_names_of_distributions_are() -
 def test_an_empty_list_of_those_allowed_in_a_file_allows_nobody() -> None:
     policy = policy_in_table({"allowed": []}, origin="the file")
     assert policy.against("sis-connect-harbor", "harbor") == "it is not among the plugins that are allowed (the file)."
+
+
+@pytest.mark.parametrize("written", [" ,;two ", "one;two", "one two", "one,,two", "one,", ",", "one\ntwo", "'one'", "-one", "é"])
+@pytest.mark.parametrize("variable", ["SIS_CONNECT_PLUGINS_BLOCKED", "SIS_CONNECT_PLUGINS_ALLOWED"])
+def test_p12_a_list_with_anything_but_names_and_commas_is_an_error_and_not_another_list(variable: str, written: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{variable} lists .*one comma between two of them: sis-connect-oneroster, "):
+        policy_in_environment({variable: written})
+
+
+@pytest.mark.parametrize("names", [["one; two"], ["one", ""], ["one, two"], ["one two"]])
+def test_p12_a_file_that_lists_what_is_no_name_is_an_error(names: list[str]) -> None:
+    with pytest.raises(ConfigurationError, match=r'^the file lists .*\["sis-connect-oneroster", "sis-connect-harbor"\]'):
+        policy_in_table({"blocked": names}, origin="the file")
+
+
+def test_p12_allowed_is_a_distribution_while_any_name_blocks() -> None:
+    blocked, allowed = (policy_in_table({key: ["Harbor"]}, origin="the file") for key in ("blocked", "allowed"))
+    assert blocked.against("evil", "harbor") == "it is blocked (the file)."
+    assert allowed.against("evil", "harbor") == "it is not among the plugins that are allowed (the file)."
+    assert allowed.against("harbor", "evil") is None
+
+
+@pytest.mark.parametrize(
+    ("distributions", "owner"),
+    [
+        (["aaa", "bbb"], None),
+        (["aaa"], None),
+        (["aaa", "SIS_Connect.Harbor"], "SIS_Connect.Harbor"),
+        (["aaa", "sis-connect-harbor", "sis-connect-lakeside"], "sis-connect-lakeside"),
+    ],
+)
+def test_the_name_of_an_entry_point_belongs_to_who_is_called_after_it(distributions: list[str], owner: str | None) -> None:
+    assert owner_of("harbor", distributions, OWN) == owner
+    assert owner_of("hill-top", ["aaa", "bbb"], OWN) == "sis-connect-hill-top"
 
 
 @pytest.mark.parametrize("table", [7, {"allowed": "harbor"}, {"blocked": [1]}, {"block": []}])

@@ -38,6 +38,7 @@ def providers(context: typer.Context, as_json: AsJson = False) -> None:
             "sandbox": found.info.sandbox is not None,
             "usable": True,
             "reason": None,
+            "remedy": None,
             "notes": noted(registry, found.distribution),
         }
         for found in registry.installed.values()
@@ -48,6 +49,7 @@ def providers(context: typer.Context, as_json: AsJson = False) -> None:
             "distribution": refused.distribution,
             "usable": False,
             "reason": refused.reason,
+            "remedy": refused.remedy or None,
             "notes": noted(registry, refused.distribution),
         }
         for refused in registry.refused
@@ -70,7 +72,11 @@ def described(items: list[dict[str, Any]], extras: Mapping[str, Sequence[str]], 
     blocks += [f"{nouns.capitalize()} of plugins, to be chosen by name: {', '.join(names)}." for nouns, names in extras.items()]
     if notes:
         blocks.append("Please note:\n" + indented("\n".join(notes)))
-    refused = [f"{item['name']} ({item['distribution']}): {item['reason']}" for item in items if not item["usable"]]
+    refused = [
+        f"{item['name']} ({item['distribution']}): {item['reason']} {item['remedy'] or ''}".rstrip()
+        for item in items
+        if not item["usable"]
+    ]
     if refused:
         blocks.append("Refused:\n" + indented("\n".join(refused)))
     return "\n\n".join(blocks)

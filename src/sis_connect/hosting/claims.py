@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, requires
 
@@ -46,3 +46,14 @@ def reserved_for_another(name: str, distribution: str, own: Mapping[str, str]) -
     if owner is None or same_name(distribution) in own.values():
         return None
     return f"the name {name!r} belongs to {owner}."
+
+
+def owner_of(entry_point: str, distributions: Collection[str], own: Mapping[str, str]) -> str | None:
+    """Of the distributions that have an entry point of this name, the one whose name it is; none where it is nobody's.
+
+    All that a plugin brings beside providers is chosen by it. So a name of ours is nobody else's, as with providers.
+    """
+    first = min(distributions, key=lambda it: right_to(entry_point, it, own), default="")
+    if right_to(entry_point, first, own) < 2:
+        return first
+    return own.get(same_name(entry_point).replace("-", "_"))

@@ -13,10 +13,11 @@ from sis_connect.errors import ConfigurationError
 BLOCKED, ALLOWED = "SIS_CONNECT_PLUGINS_BLOCKED", "SIS_CONNECT_PLUGINS_ALLOWED"
 #: The table of a configuration file that says which plugins may be used.
 TABLE = "plugins"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def same_name(name: str) -> str:
-    """A name as it is compared: `Sis_Connect.Harbor` is `sis-connect-harbor`."""
+    """A name as PEP 503 compares them: `Sis_Connect.Harbor` is `sis-connect-harbor`."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
@@ -29,7 +30,15 @@ class NameList:
 
     @classmethod
     def of(cls, names: Iterable[str], origin: str) -> NameList:
-        return cls(frozenset(same_name(name) for name in names if name.strip()), origin)
+        """A list as somebody has written it. One that is half understood would let in what it was to keep out."""
+        stripped = [name.strip() for name in names]
+        if (odd := next((name for name in stripped if not _NAME.fullmatch(name)), None)) is not None:
+            raise ConfigurationError(
+                f"{origin} lists {odd!r}, which cannot be the name of a plugin.",
+                remedy="Write names with one comma between two of them: sis-connect-oneroster, sis-connect-harbor. "
+                'In a file, the same is ["sis-connect-oneroster", "sis-connect-harbor"].',
+            )
+        return cls(frozenset(map(same_name, stripped)), origin)
 
     def has(self, *names: str) -> bool:
         """Whether one of these is listed."""
@@ -38,7 +47,11 @@ class NameList:
 
 @dataclass(frozen=True, slots=True)
 class PluginPolicy:
-    """Which plugins may be used. Whatever is on one list in `blocked` may not; the others must be on each list in `allowed`."""
+    """Which plugins may be used. Whatever is on one list in `blocked` may not; the others must be on each list in `allowed`.
+
+    To be allowed takes the name of the distribution: that one is from whoever publishes it, while anybody may give an entry point
+    the name of another one's. To be blocked, any name will do.
+    """
 
     blocked: tuple[NameList, ...] = ()
     allowed: tuple[NameList, ...] = ()
@@ -53,7 +66,7 @@ class PluginPolicy:
             if names.has(distribution, entry_point):
                 return f"it is blocked ({names.origin})."
         for names in self.allowed:
-            if not names.has(distribution, entry_point):
+            if not names.has(distribution):
                 return f"it is not among the plugins that are allowed ({names.origin})."
         return None
 
@@ -63,10 +76,13 @@ class PluginPolicy:
 
 
 def policy_in_environment(environment: Mapping[str, str] | None = None) -> PluginPolicy:
-    """What `SIS_CONNECT_PLUGINS_BLOCKED` and `SIS_CONNECT_PLUGINS_ALLOWED` say: names, by commas; empty says nothing."""
+    """What `SIS_CONNECT_PLUGINS_BLOCKED` and `SIS_CONNECT_PLUGINS_ALLOWED` say: names, with commas between them.
+
+    A variable that is empty says nothing.
+    """
     environment = os.environ if environment is None else environment
     blocked, allowed = (
-        (NameList.of(re.split(r"[,\s]+", text), origin),) if (text := environment.get(origin, "").strip()) else ()
+        (NameList.of(text.split(","), origin),) if (text := environment.get(origin, "").strip()) else ()
         for origin in (BLOCKED, ALLOWED)
     )
     return PluginPolicy(blocked, allowed)

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TextIO
 
-from sis_connect.hosting.faults import passes
-
 #: What of the standard library is looked after: where replacing it would turn over what all others do.
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "sys": ("stdin", "stderr", "excepthook", "unraisablehook"),
@@ -139,7 +137,7 @@ def quiet(notes: list[str]) -> Iterator[None]:
         notes += [text for it, was in before if (text := _put_back(it, was))]
         notes += sorted({f"warns while it is imported: {in_short(it.message)}" for it in warned})
         for it in warned:
-            with _undisturbed():  # where warnings are errors, this is one
+            with undisturbed():  # where warnings are errors, this is one
                 warnings.warn_explicit(it.message, it.category, it.filename, it.lineno)
 
 
@@ -149,7 +147,7 @@ def _put_back(it: _Surrounding, was: Any) -> str:
         return ""
     if it.put_back is None:
         return f"{it.what} while it is imported, which cannot be undone."
-    with _undisturbed():
+    with undisturbed():
         it.put_back(was)
     if _is_still(it, was):
         return f"{it.what} while it is imported; that was undone."
@@ -157,7 +155,7 @@ def _put_back(it: _Surrounding, was: Any) -> str:
 
 
 def _read(it: _Surrounding) -> Any:
-    with _undisturbed():
+    with undisturbed():
         return it.read()
     return _UNREADABLE
 
@@ -166,24 +164,36 @@ def _is_still(it: _Surrounding, was: Any) -> bool:
     now = _read(it)
     if now is _UNREADABLE or was is _UNREADABLE:
         return now is was
-    with _undisturbed():
+    with undisturbed():
         return it.same(was, now)
     return False
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Whether this is Ctrl-C, the one thing that comes from outside to code that waits for nothing. An error may lie about it."""
+    return issubclass(type(error), KeyboardInterrupt)
+
+
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Around what may meet an object of a stranger's, which may raise anything."""
     try:
         yield
     except BaseException as error:
-        if passes(error):
+        if is_interrupt(error):
             raise
 
 
 def in_short(error: object) -> str:
     """The words of an error or a warning, on one line, not too many; an error may fail even at saying what it is."""
     words = ""
-    with _undisturbed():
+    with undisturbed():
         words = " ".join(str(error).split())
     return words if len(words) <= 300 else f"{words[:299]}…"
+
+
+def class_of(error: BaseException) -> str:
+    """What an error calls itself; its class may be as odd as anything else of a stranger's."""
+    with undisturbed():
+        return str(type(error).__name__)
+    return "an error that does not say what it is"

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from sis_connect.capabilities import KINDS, Capabilities, DeltaKind, KindCapabilities, Leaving
+from sis_connect.hosting.quiet import in_short, undisturbed
 from sis_connect.provider import CONTRACT, GrantInfo, ProviderInfo
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -39,16 +40,30 @@ def objection(info: object) -> str | None:
 
 
 def own_copy(info: ProviderInfo) -> ProviderInfo:
-    """The same in objects of ours."""
+    """The same in objects of ours: text as well, since one of a stranger's class may say something else each time."""
     kinds = {kind: KindCapabilities(**_values(stated)) for kind, stated in info.capabilities.kinds.items()}
     values = _values(info, ProviderInfo) | {"capabilities": Capabilities(kinds)}
     frozen = {name: MappingProxyType(dict(values[name])) for name in (*_MAPPINGS, "by_grant")}
-    return ProviderInfo(**{**values, **frozen, "api_versions": tuple(info.api_versions), "auth_grants": tuple(info.auth_grants)})
+    texts = {name: plain(value) for name, value in values.items() if isinstance(value, str)}
+    lists = {name: tuple(map(plain, values[name])) for name in _LISTS}
+    return ProviderInfo(**{**values, **texts, **lists, **frozen})
 
 
 def own_refined(own: ProviderInfo) -> ProviderInfo:
     """What a plugin says with the settings of one integration, in objects of ours, and not to be asked again."""
     return replace(own_copy(own), refine=None)
+
+
+def plain(text: object) -> str:
+    """Text of ours that is the same as a stranger's; in short what is no text."""
+    return str.__str__(text) if issubclass(type(text), str) else in_short(text)
+
+
+def name_of(info: object) -> str:
+    """What a provider calls itself, whatever that is."""
+    with undisturbed():
+        return plain(info.name) if isinstance(info, ProviderInfo) else "?"
+    return "?"
 
 
 def _values(stated: Any, model: type | None = None) -> dict[str, Any]:

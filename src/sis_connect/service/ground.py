@@ -110,8 +110,7 @@ class Ground:
             self._tokens.source(row, info, config, limiter=limiter, on_call=traffic.count) as tokens,
             open_provider(info, config, limiter=limiter, tokens=tokens, clock=self._clock, on_call=traffic.count) as opened,
         ):
-            if (transport := opened.transport) is not None:
-                traffic.under_way = lambda: transport.under_way > 0
+            traffic.under_way = opened.under_way
             yield opened
 
     async def _school_date(
@@ -122,7 +121,7 @@ class Ground:
         zone = config.time_zone or row.time_zone
         if zone is None and opened is not None and info is not None:
             try:
-                zone = await time_zone_of(opened.provider, info)
+                zone = await time_zone_of(opened.provider, info, patience=config.budget, under_way=opened.under_way)
             except SISError:
                 zone = None  # the run itself will say what is wrong with the connection
             if zone is not None:

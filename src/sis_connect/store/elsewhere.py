@@ -69,9 +69,10 @@ class Elsewhere(RosterTarget, Protocol):
 async def demand_the_same(connection: AsyncConnection, integration_id: int, kept: frozenset[Kind], name: str | None) -> None:
     """Refuse to work with another target than the one that keeps this roster, and remember which one that is.
 
-    All that the former holds would look like deleted (promise P6), or be created once more in the other. `kept` are the kinds
-    that a target keeps outside the built-in tables. `name` is that of a plugin's target and "" that of the built-in tables; what
-    an app has declared has none, since a plugin may bring the same for the command line.
+    All that the former holds would look like deleted (promise P6), or be created once more in the other. That goes for a kind,
+    too, which the same target has come to keep. `kept` are the kinds that it keeps outside the built-in tables. `name` is that of
+    a plugin's target and "" that of the built-in tables; what an app has declared has none, since a plugin may bring the same for
+    the command line.
     """
     query = select(integration.c.kept_elsewhere, integration.c.target).where(integration.c.id == integration_id)
     found = (await connection.execute(query)).first()
@@ -94,9 +95,22 @@ async def demand_the_same(connection: AsyncConnection, integration_id: int, kept
             f"An app keeps the {' and '.join(missing)} of this integration in models of its own, and they are not here.",
             remedy="Run this from the app, whose service is opened with target= or targets=, or give the setting target.",
         )
+    if moved := [kind for kind in sorted(kept - known) if await _mapped_here(connection, kind, integration_id)]:
+        raise ConfigurationError(
+            f"The target of this integration keeps {' and '.join(moved)} now, which the built-in tables have kept until now.",
+            remedy="Go back to the version of it that leaves them out, or connect the district under another name to begin anew.",
+        )
     values = {"kept_elsewhere": " ".join(sorted(known | kept)) or None, "target": (before if name is None else name) or None}
     if found is not None and values != {"kept_elsewhere": found.kept_elsewhere, "target": found.target}:
         await connection.execute(update(integration).where(integration.c.id == integration_id).values(**values))
+
+
+async def _mapped_here(connection: AsyncConnection, kind: Kind, integration_id: int) -> bool:
+    """Whether records of this kind lie in the built-in tables."""
+    here, known = rosters[kind], mappings[kind]
+    same = (here.c.integration_id == known.c.integration_id) & (here.c.sis_id == known.c.sis_id)
+    query = select(exists().where(known.c.integration_id == integration_id).where(same))
+    return bool((await connection.execute(query)).scalar())
 
 
 async def _any_row(connection: AsyncConnection, tables: Mapping[Kind, Table], kinds: Iterable[Kind], integration_id: int) -> bool:
