@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from sis_connect.capabilities import KINDS
 from sis_connect.deprecation import fitted
 from sis_connect.discovery import Registry, load
-from sis_connect.errors import ConfigurationError, ProviderError, SISError
+from sis_connect.errors import ConfigurationError, ProviderError
 from sis_connect.events import RosterHandler
 from sis_connect.guards import ACTIONS, Guard
 from sis_connect.hookspecs import HOOKS
-from sis_connect.hosting.faults import described, passes, raise_alone
+from sis_connect.hosting.faults import contained, described
 from sis_connect.settings import SISProviderConfig
 
 if TYPE_CHECKING:
@@ -59,13 +59,9 @@ class Choices:
     def _once(self, noun: str, name: str, make: Callable[[str, Any], T]) -> T:
         if (noun, name) not in self._made:
             part, owner = self._found(noun, name), f"The {noun} {name}"
-            try:
+            # A message may hold anything, so only the class of an error and its place are shown.
+            with contained(lambda error: ProviderError(f"{owner} failed {described(error)}.", remedy=_TO_ITS_AUTHOR)):
                 self._made[noun, name] = make(owner, load(part) if isinstance(part, str) else part)
-            except BaseException as error:
-                if isinstance(error, SISError) or passes(error):
-                    raise
-                # Its message may hold anything, so only its class and its place are shown.
-                raise_alone(ProviderError(f"{owner} failed {described(error)}.", remedy=_TO_ITS_AUTHOR))
         return cast(T, self._made[noun, name])
 
     def _found(self, noun: str, name: str) -> Any:

@@ -78,6 +78,10 @@ class OpenProvider:
     provider: BaseSISProvider
     transport: Transport | None
 
+    def under_way(self) -> bool:
+        """Whether it is waiting for an answer."""
+        return self.transport is not None and self.transport.under_way > 0
+
 
 @asynccontextmanager
 async def open_provider(
@@ -247,13 +251,16 @@ class Connection:
 
     async def check(self) -> Sequence[Finding]:
         """Try the connection and say what is right and wrong with it. Changes nothing."""
-        return await findings_of(self._provider, self.info)
+        return await findings_of(self._provider, self.info, patience=self.config.budget, under_way=self._under_way)
 
     @property
     def _provider(self) -> BaseSISProvider:
         if self._open is None:
             raise ConfigurationError("This connection is not open.", remedy="Open it with `async with connect(...) as sis:`.")
         return self._open.provider
+
+    def _under_way(self) -> bool:
+        return self._open is not None and self._open.under_way()
 
     def _demand(self, kind: Kind) -> None:
         if not self.info.capabilities.of(kind).offered:
@@ -323,10 +330,9 @@ class Connection:
     async def _pages(
         self, kinds: Collection[Kind], scope: Scope, since: Since | None, cursor: Mapping[Stream, str] | None
     ) -> AsyncGenerator[Page, None]:
-        transport = self._open.transport if self._open else None
         reading = sound_pages(
             self._provider, self.info, kinds, scope=scope, since=since, cursor=cursor, patience=self.config.budget,
-            under_way=lambda: transport is not None and transport.under_way > 0,
+            under_way=self._under_way,
         )  # fmt: skip
         async with aclosing(reading) as pages:
             async for page in pages:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.documentation import ROOT, Reader, blocks
-from sis_connect.hosting import containment, pages, policy, watchdog
+from sis_connect.hosting import apart, containment, pages, policy, watchdog
 from sis_connect.provider import CONTRACT
 
 PAGE = ROOT / "docs" / "contract.md"
@@ -71,7 +71,7 @@ def test_the_numbers_are_as_they_stand() -> None:
     assert f"{pages.MOST_ALIKE:,} times, or a million pages" in text
     assert pages.MOST_PAGES == 1_000_000
     assert f"(at least {containment.LEAST_PATIENCE:g})" in text
-    assert f"left behind after {containment.CLOSING_SECONDS:g} seconds" in text
+    assert f"left behind after {apart.CLOSING_SECONDS:g} seconds" in text
     assert watchdog.PATIENCE == 2.0
     assert policy.BLOCKED in text
     assert policy.ALLOWED in text

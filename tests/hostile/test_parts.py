@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,11 +23,12 @@ from sayings import sayings
 from sis_connect.capabilities import Kind
 from sis_connect.chosen import Choices
 from sis_connect.discovery import Registry
-from sis_connect.errors import ConfigurationError, ProviderError, StorageError
+from sis_connect.errors import ConfigurationError, ProviderError, StorageError, UnexpectedResponse
 from sis_connect.events import RosterEvent
+from sis_connect.hosting import apart
 from sis_connect.hosting.quiet import quiet
 from sis_connect.roster.conflict import Policy
-from sis_connect.service import SISService
+from sis_connect.service import SISService, telling
 from sis_connect.settings import SISProviderConfig
 from sis_connect.store.target import LocalRow
 from sis_connect.strategies import Clash, Clocks
@@ -33,6 +36,7 @@ from sis_connect.targets.brought import PluginTarget, watched
 from sis_connect.targets.host import HostTarget
 from sis_connect.tokens.key_sources import PluginKeys
 from sis_connect.transport.answers import Response, fault
+from sis_connect.web.follower import Follower
 
 PUPIL = "Ada Example"
 
@@ -92,6 +96,58 @@ def test_p12_a_target_that_stops_while_it_is_bound_or_made_is_named() -> None:
     assert PUPIL not in sayings(caught.value)
 
 
+async def cancel_itself(*_: Any, **__: Any) -> Any:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def close(*_: Any, **__: Any) -> Any:
+    raise GeneratorExit(PUPIL)
+
+
+async def refuse(*_: Any, **__: Any) -> Any:
+    raise UnexpectedResponse("This is no list.") from ValueError(PUPIL)
+
+
+@pytest.mark.parametrize(("find", "words"), [(cancel_itself, "CancelledError"), (close, "GeneratorExit"), (refuse, "no list")])
+async def test_p12_what_a_target_does_to_its_task_it_does_not_do_to_ours(find: Callable[..., Any], words: str) -> None:
+    target: Any = watched("The target office:accounts", Accounts(find))
+    with pytest.raises(ProviderError, match=words) as caught:
+        await target.find(None, "students", ["s1"])
+    assert PUPIL not in sayings(caught.value)
+    await asyncio.sleep(0)
+
+
+async def test_p12_a_target_that_is_deaf_to_being_stopped_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "CLOSING_SECONDS", 0.02)
+    awake = asyncio.Event()
+    target: Any = watched("The target office:accounts", Accounts(partial(deaf_until, awake)))
+    finding = asyncio.create_task(target.find(None, "students", ["s1"]))
+    await asyncio.sleep(0.01)
+    finding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await finding
+    awake.set()
+    await asyncio.sleep(0.01)
+
+
+async def deaf_until(awake: asyncio.Event, *_: Any) -> Any:
+    while not awake.is_set():
+        with suppress(BaseException):
+            await awake.wait()
+
+
+def test_p12_a_target_that_fails_at_saying_what_it_tells_apart_is_named() -> None:
+    class Fickle(Accounts):
+        tells_apart = property(stop)
+
+    with pytest.raises(ProviderError, match=r"office:accounts failed \(Stop\)") as caught:
+        print(PluginTarget("The target office:accounts", Fickle(stop)).tells_apart)
+    assert PUPIL not in sayings(caught.value)
+
+
 @pytest.fixture
 async def service(registry: Registry, tmp_path: Path) -> AsyncIterator[SISService]:
     registry.listeners.update({"office:stops": stop, "office:stops_later": stop_later})
@@ -114,6 +170,40 @@ async def test_p12_a_listener_that_stops_everything_keeps_nobody_from_being_told
     assert PUPIL not in caplog.text + str(report.as_dict())
 
 
+async def test_p12_a_listener_that_is_deaf_to_being_stopped_keeps_nobody_from_being_told(
+    service: SISService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "PATIENCE", 0.02)
+    monkeypatch.setattr(apart, "CLOSING_SECONDS", 0.02)
+    heard: list[RosterEvent] = []
+    awake = asyncio.Event()
+    service.registry.listeners["office:deaf"] = partial(deaf_until, awake)
+    service.registry.listeners["office:cancels"] = cancel_itself
+    service.registry.listeners["office:hears"] = heard.append
+    chosen = ["office:deaf", "office:cancels", "office:hears"]
+    await service.create_integration(
+        "east", SISProviderConfig(provider="harbor", base_url="file:///srv/harbor", listeners=chosen)
+    )
+    report = await service.sync("east")
+    awake.set()
+    await asyncio.sleep(0.01)
+    assert (report.status, len(heard) > 0) == ("succeeded", True)
+    assert [(it["warning"], it["message"].split(". ")[0]) for it in report.warnings] == [
+        ("listener_failed", "The listener office:deaf failed (TimeoutError)"),
+        ("listener_failed", f"The listener office:cancels failed (CancelledError), in {__name__}:cancel_itself"),
+        ("left_behind", "The listener office:deaf did not stop when it was told to, and was left behind."),
+    ]
+
+
+async def test_p12_hints_of_one_district_that_stumble_end_nothing_and_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    follower = Follower(SimpleNamespace(follow_hints=stop_later))  # type: ignore[arg-type]
+    follower.nudge("west")
+    await asyncio.sleep(0)
+    await follower.aclose()
+    assert "Hints of west were not followed (Stop)." in caplog.text
+    assert PUPIL not in caplog.text
+
+
 def test_p12_a_strategy_that_stops_everything_decides_nothing() -> None:
     clash = Clash(field="given_name", base="Ada", sis=PUPIL, local="Eda", clocks=Clocks())
     assert Policy(strategies={"office:stops": stop}).settle("office:stops", clash) == "ask"
@@ -122,6 +212,19 @@ def test_p12_a_strategy_that_stops_everything_decides_nothing() -> None:
 def test_p12_a_key_source_that_stops_everything_is_named_and_its_words_are_not_told() -> None:
     with pytest.raises(ConfigurationError, match=r"The key source office:keys failed \(Stop\), in .*test_parts:stop\.") as caught:
         PluginKeys(SimpleNamespace(keys=stop), "The key source office:keys").keys()
+    assert PUPIL not in sayings(caught.value)
+
+
+def refuse_at_once(*_: Any) -> Any:
+    raise UnexpectedResponse("There are none.") from ValueError(PUPIL)
+
+
+def test_p7_an_error_of_ours_from_a_part_comes_without_what_it_was_raised_from() -> None:
+    with pytest.raises(UnexpectedResponse) as caught:
+        PluginKeys(SimpleNamespace(keys=refuse_at_once), "The key source office:keys").keys()
+    assert PUPIL not in sayings(caught.value)
+    with pytest.raises(UnexpectedResponse) as caught:
+        Choices(Registry(targets={"office:accounts": refuse_at_once})).target("office:accounts")
     assert PUPIL not in sayings(caught.value)
 
 

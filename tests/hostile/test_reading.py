@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
+from moody import opened
 from sayings import sayings
-from sis_connect.connection import OpenProvider, connect, open_provider
 from sis_connect.discovery import Registry
-from sis_connect.errors import ProviderError, RateLimited, SISError
-from sis_connect.hosting import containment, pages, watchdog
+from sis_connect.errors import ConfigurationError, ProviderError, RateLimited, UnexpectedResponse
+from sis_connect.hosting import containment, pages
 from sis_connect.hosting.containment import findings_of, sound_pages, time_zone_of, understood
 from sis_connect.provider import InvalidRow, Page, ProviderInfo, Scope
-from sis_connect.service import SISService
-from sis_connect.settings import SISProviderConfig
 
 PUPIL = "Ada Example"
 
@@ -26,17 +24,6 @@ PUPIL = "Ada Example"
 @pytest.fixture
 def moody(registry: Registry) -> ProviderInfo:
     return registry.info("moody")
-
-
-def config(mood: str, provider: str = "moody", **settings: Any) -> SISProviderConfig:
-    options = {"mood": mood} if provider == "moody" else {}
-    return SISProviderConfig(provider=provider, base_url=f"file:///srv/{provider}", options=options, **settings)
-
-
-@asynccontextmanager
-async def opened(info: ProviderInfo, mood: str) -> AsyncIterator[OpenProvider]:
-    async with open_provider(info, config(mood)) as it:
-        yield it
 
 
 async def read(info: ProviderInfo, mood: str, **patience: Any) -> list[Page]:
@@ -76,6 +63,16 @@ async def read(info: ProviderInfo, mood: str, **patience: Any) -> list[Page]:
         ("error_is_foreign", "what a page has as error is not an SISError but ValueError"),
         ("read_is_none", "what a page has as read is not a function but NoneType"),
         ("goes_on_after_the_end", "its students go on after their end"),
+        ("group_around", r"failed while it read \(ValueError\), in aaa_squatter.moods:child\."),
+        ("limit_around", r"failed while it read \(TimeoutError\), in aaa_squatter.moods:limit_around\."),
+        ("cancels_itself", r"failed while it read \(CancelledError\)"),
+        ("closes", r"failed while it read \(GeneratorExit\)"),
+        ("never_set_up", r"failed while it read \(Unready\)"),
+        ("unsorted", r"failed while it read \(Unsorted\)"),
+        ("error_never_set_up", "what a page has as error is not an SISError but Unready"),
+        ("rows_stumble", r"failed while it read \(ValueError\)"),
+        ("context_is_half", "what a page has as context is text that cannot be kept"),
+        ("year_is_too_large", "what a page has as school_year is a number that cannot be kept"),
     ],
 )
 async def test_p12_a_provider_that_breaks_its_contract_is_an_error_that_names_it(
@@ -89,6 +86,98 @@ async def test_p12_a_provider_that_breaks_its_contract_is_an_error_that_names_it
 async def test_an_error_of_ours_is_found_among_others(moody: ProviderInfo) -> None:
     with pytest.raises(RateLimited, match="Slow down"):
         await read(moody, "raises_ours_among_others")
+
+
+@pytest.mark.parametrize("mood", ["chained", "chained_among_others"])
+async def test_p7_an_error_of_ours_comes_without_what_it_was_raised_from(moody: ProviderInfo, mood: str) -> None:
+    with pytest.raises(UnexpectedResponse, match="This is no list") as caught:
+        await read(moody, mood)
+    assert PUPIL not in sayings(caught.value)
+
+
+async def test_p7_what_broke_a_list_off_comes_without_what_it_was_raised_from(moody: ProviderInfo) -> None:
+    (page,) = await read(moody, "broken_off")
+    assert isinstance(page.error, UnexpectedResponse)
+    assert PUPIL not in sayings(page.error)
+
+
+async def test_p12_a_page_is_what_it_was_when_it_was_looked_at(moody: ProviderInfo) -> None:
+    (page,) = await read(moody, "fickle")
+    assert (type(page), page.stream, page.rows, page.received) == (Page, ("students", ""), (b"s1",), 1)
+    assert {type(it) for it in (page.endpoint, *page.kinds)} == {str}
+    assert {type(row) for row in page.rows} == {bytes}
+
+
+async def test_ctrl_c_ends_a_read_whoever_is_at_work(moody: ProviderInfo) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        await read(moody, "interrupts")
+
+
+# -- in a task of its own ----------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """Three pages, and how many of them were made; in whose task, and in what context."""
+
+    def __init__(self) -> None:
+        self.made, self.heard, self.tasks = 0, set[str](), set[object]()
+
+    async def pages(self, *arguments: Any, **options: Any) -> AsyncIterator[Page]:
+        for number in range(3):
+            self.made += 1
+            self.heard.add(SAID.get())
+            self.tasks.add(asyncio.current_task())
+            yield Page(endpoint="students", kinds=("students",), read=understand, rows=(b"%d" % number,), more=number < 2)
+
+
+def understand(row: bytes) -> Any:
+    raise LookupError
+
+
+SAID: ContextVar[str] = ContextVar("said", default="nothing")
+
+
+async def test_pages_are_made_when_they_are_wanted_and_in_the_context_of_whoever_wants_them(moody: ProviderInfo) -> None:
+    provider: Any = Counting()
+    SAID.set("by whoever reads")
+    async with aclosing(sound_pages(provider, moody, ["students"], scope=Scope())) as pages_:
+        assert provider.made == 0
+        async for number, _ in enumerated(pages_):
+            await asyncio.sleep(0)
+            assert provider.made == number
+    assert provider.heard == {"by whoever reads"}
+    assert len(provider.tasks) == 1
+    assert asyncio.current_task() not in provider.tasks
+
+
+async def enumerated(pages_: AsyncIterator[Page]) -> AsyncIterator[tuple[int, Page]]:
+    number = 0
+    async for page in pages_:
+        number += 1
+        yield number, page
+
+
+@pytest.mark.parametrize("mood", ["group_around", "limit_around", "cancels_itself", "closes"])
+async def test_p12_what_a_plugin_does_to_its_task_it_does_not_do_to_ours(moody: ProviderInfo, mood: str) -> None:
+    async with opened(moody, mood) as it:
+        with pytest.raises(ProviderError):
+            await slowly(sound_pages(it.provider, moody, ["students"], scope=Scope()))
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def slowly(reading: AsyncGenerator[Page, None]) -> None:
+    async for _ in reading:
+        await asyncio.sleep(0.001)
+
+
+async def test_p12_a_check_that_never_comes_back_is_given_up(moody: ProviderInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containment, "LEAST_PATIENCE", 0.05)
+    async with opened(moody, "check_waits") as it:
+        with pytest.raises(ProviderError, match=r"failed while it checked the connection \(TimeoutError\), in aaa_squatter"):
+            await findings_of(it.provider, moody, patience=0.01)
 
 
 async def test_p12_a_list_without_an_end_is_given_up(moody: ProviderInfo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +230,13 @@ async def test_p12_a_provider_that_clings_to_its_read_is_left_behind(
         ("read_text", "reads str in it where a record belongs"),
         ("read_another_kind", "reads staff in it, which it does not offer"),
         ("read_without_id", "reads schools without an id"),
+        ("read_half_a_key", "does not say its key"),
+        ("invalid_without_fields", "no grade"),
+        ("invalid_with_a_list", "no grade"),
+        ("invalid_for_a_reason", "does not say in words what is wrong"),
+        ("invalid_by_half_a_key", "no grade"),
+        ("invalid_by_a_number", "no grade"),
+        ("invalid_never_set_up", r"stumbles over it \(UnreadyRow\)"),
     ],
 )
 async def test_p12_a_row_that_the_plugin_reads_wrongly_is_invalid_and_the_others_are_not(
@@ -152,6 +248,8 @@ async def test_p12_a_row_that_the_plugin_reads_wrongly_is_invalid_and_the_others
     with pytest.raises(InvalidRow, match=words) as caught:
         understood(page, b"s2", offered, ())
     assert PUPIL not in sayings(caught.value)
+    assert caught.value.fields == (("grade",) if mood == "invalid_with_a_list" else ())
+    assert caught.value.key is None or caught.value.key.isascii()
 
 
 @pytest.mark.parametrize("mood", ["check_raises", "check_stops", "check_nothing", "check_words", "check_level"])
@@ -189,62 +287,8 @@ async def test_p12_a_provider_that_cannot_be_set_up_says_whose_fault_it_is(moody
     assert PUPIL not in sayings(caught.value)
 
 
-# -- beside a neighbour ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def service(registry: Registry, tmp_path: Path) -> AsyncIterator[SISService]:
-    async with SISService.open(f"sqlite:///{tmp_path / 'roster.db'}", registry=registry) as it:
-        await it.create_integration("east", config("", "harbor"))
-        yield it
-
-
-@pytest.mark.parametrize("mood", ["raises", "stops", "leaves", "cancels", "no_page", "waiting", "set_up"])
-async def test_p12_the_sync_of_a_neighbour_goes_on(service: SISService, mood: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containment, "LEAST_PATIENCE", 0.05)
-    await service.create_integration("west", config(mood, budget=0.01))
-    west, east = await asyncio.gather(service.sync("west"), service.sync("east"), return_exceptions=True)
-    assert not isinstance(east, BaseException)
-    assert (east.status, east.records["students"], east.warnings) == ("succeeded", 3, [])
-    error = west if isinstance(west, SISError) else getattr(west, "error", None)
-    assert isinstance(error, ProviderError)
-    assert "The plugin of Moody" in error.message
-    assert [row async for row in service.export("west", "students")] == []
-
-
-@pytest.mark.parametrize("mood", ["read_raises", "read_stops", "read_past_its_model"])
-async def test_p2_a_row_that_the_plugin_cannot_read_waits_and_the_others_come(service: SISService, mood: str) -> None:
-    await service.create_integration("west", config(mood))
-    report = await service.sync("west", kinds=["students"])
-    assert (report.quarantined, report.changes["students"]["create"], report.error) == (1, 1, None)
-    assert PUPIL not in str(report.as_dict())
-
-
-async def test_p12_a_plugin_that_keeps_everybody_waiting_is_named_in_the_report(
-    service: SISService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(watchdog.Watchdog.__init__, "__kwdefaults__", {"patience": 0.15})
-    await service.create_integration("west", config("blocking"))
-    report = await service.sync("west", kinds=["students"])
-    (warning,) = [it for it in report.warnings if it["warning"] == "loop_blocked"]
-    assert (warning["distribution"], warning["function"]) == ("aaa-squatter", "aaa_squatter.moods:doze")
-    assert 0.3 < warning["seconds"] < 5
-    assert "aaa-squatter kept all else in this process waiting" in warning["message"]
-    assert "aaa-squatter has kept the event loop waiting" in caplog.text
-    assert (await service.sync("west", kinds=["schools"])).status != "succeeded"
-
-
-@pytest.mark.parametrize("how", ["doctor", "connect"])
-async def test_p12_a_plugin_that_keeps_everybody_waiting_is_named_outside_of_runs_too(
-    service: SISService, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
-) -> None:
-    monkeypatch.setattr(watchdog.Watchdog.__init__, "__kwdefaults__", {"patience": 0.1})
-    if how == "doctor":
-        await service.create_integration("west", config("check_dozes"))
-        (finding,) = await service.doctor("west")
-        assert (finding.level, "aaa-squatter kept all else in this process waiting" in finding.message) == ("warning", True)
-    else:
-        async with connect("moody", config("check_dozes"), registry=registry) as sis:
-            assert await sis.check() == []
-    assert "aaa-squatter has kept the event loop waiting" in caplog.text
-    assert "aaa_squatter.moods:doze" in caplog.text
+async def test_p7_what_a_plugin_says_of_the_settings_comes_alone(moody: ProviderInfo) -> None:
+    with pytest.raises(ConfigurationError, match="This setting cannot be used") as caught:
+        async with opened(moody, "refine_quotes"):
+            pass
+    assert PUPIL not in sayings(caught.value)

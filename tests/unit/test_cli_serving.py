@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -18,6 +18,8 @@ from sis_connect.cli.invocation import Invocation
 from sis_connect.errors import NetworkError
 from sis_connect.roster.report import SyncReport
 
+PUPIL = "Ada Example"
+
 
 @dataclass
 class Service:
@@ -26,6 +28,7 @@ class Service:
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     subscribed: bool = True
+    fault: Callable[[], BaseException] | None = None
 
     async def integrations(self) -> list[Any]:
         return [SimpleNamespace(name=name) for name in ("lincoln", "roosevelt")]
@@ -34,6 +37,8 @@ class Service:
         error = NetworkError("The SIS is down.") if name == "roosevelt" else None
         on_report(SyncReport(operation="", integration=name, status="failed" if error else "succeeded", error=error))
         self.asked.append((name, every))
+        if self.fault is not None:
+            await self.watch_beside(name)
         try:
             if len(self.asked) == 2:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -41,7 +46,19 @@ class Service:
         finally:
             self.ended.append(name)
 
+    async def watch_beside(self, name: str) -> None:
+        """One has a fault; the other one goes on, and is stopped by a signal later."""
+        assert self.fault is not None
+        if name == "roosevelt":
+            raise self.fault()
+        await asyncio.sleep(0.02)
+        self.asked.append((name, "goes on"))
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(1)
+
     async def subscribe(self, name: str, url: str, *, replace: bool, actor: str) -> str:
+        if self.fault is not None:
+            raise self.fault()
         self.asked.append((name, url, replace))
         return f"{url}/hooks/{name}"
 
@@ -78,6 +95,35 @@ def test_watching_prints_a_line_for_each_run_and_stops_in_good_order(service: Se
     ]
     assert "Watching 2 integrations." in err
     assert "Stopped." in err
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (asyncio.CancelledError, "CancelledError"),
+        (lambda: ValueError(PUPIL), "ValueError"),
+        (lambda: BaseExceptionGroup(PUPIL, [GeneratorExit(PUPIL)]), "GeneratorExit"),
+    ],
+)
+def test_p12_one_watch_that_ends_is_told_of_and_ends_no_other(
+    service: Service, capfd: pytest.CaptureFixture[str], fault: Callable[[], BaseException], told: str
+) -> None:
+    service.fault = fault
+    code, out, err = run(capfd, "watch", "roosevelt", "lincoln")
+    assert (code, service.asked[-1]) == (1, ("lincoln", "goes on"))
+    assert f"roosevelt is not watched any more: sis-connect itself has failed ({told})" in err
+    assert PUPIL not in out + err
+
+
+@pytest.mark.parametrize("fault", [asyncio.CancelledError, lambda: BaseExceptionGroup(PUPIL, [GeneratorExit(PUPIL)])])
+def test_p7_whatever_ends_a_command_is_told_in_a_sentence(
+    service: Service, capfd: pytest.CaptureFixture[str], fault: Callable[[], BaseException]
+) -> None:
+    service.fault = fault
+    code, out, err = run(capfd, "subscribe", "lincoln", "--url", "https://roster.example.org")
+    assert (code, "Error: sis-connect itself has failed (" in err) == (1, True)
+    assert PUPIL not in out + err
+    assert "Traceback" not in err
 
 
 def test_watching_what_is_not_there_fails_before_anything_is_watched(service: Service, capfd: pytest.CaptureFixture[str]) -> None:

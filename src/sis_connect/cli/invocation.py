@@ -159,7 +159,7 @@ def _perform(function: Command, arguments: Mapping[str, Any], failure: Failure) 
         error: SISError = ConflictError(
             "Stopped before the end, as asked.", remedy="Nothing is half done; give the command again to go on.", severity="low"
         )
-    except Exception as raised:  # noqa: BLE001 - the operator gets a sentence for everything; --verbose shows the rest
+    except BaseException as raised:  # noqa: BLE001 - the operator gets a sentence for everything; --verbose shows the rest
         error = explained(raised)
         if verbose:
             import traceback

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sis_connect.cli.integrations import Name
-from sis_connect.cli.invocation import DONE, FAILED, actor, command, invocation_of, note, print_json, say
+from sis_connect.cli.invocation import DONE, FAILED, actor, command, explained, invocation_of, note, print_json, say
 from sis_connect.cli.providers import AsJson
 from sis_connect.cli.reports import TO_DO
 from sis_connect.cli.tables import counted
 from sis_connect.errors import ConfigurationError, MissingExtra
+from sis_connect.hosting.faults import passes
 from sis_connect.setting_types import is_loopback
 
 if TYPE_CHECKING:
@@ -74,22 +74,48 @@ async def watch(
                     f"There is no integration {name!r} (there are: {', '.join(sorted(known)) or 'none'}).",
                     remedy="Add it with `sis-connect add`, or correct the name.",
                 )
-        watching = [service.watch(name, every=every, on_report=tell, actor=actor()) for name in dict.fromkeys(names)]
+        watching = {name: service.watch(name, every=every, on_report=tell, actor=actor()) for name in dict.fromkeys(names)}
         note(f"Watching {counted(len(watching), 'integration')}. Stop with Ctrl-C.")
-        await until_stopped(*watching)
+        failed = await until_stopped(watching)
     note("Stopped. What was under way goes on with the next run.")
-    return DONE
+    return FAILED if failed else DONE
 
 
-async def until_stopped(*work: Coroutine[Any, Any, Any]) -> None:
-    """Do all of this side by side until a signal comes; what is under way is ended in good order."""
-    tasks = asyncio.gather(*work)
-    loop = asyncio.get_running_loop()
+async def until_stopped(work: Mapping[str, Coroutine[Any, Any, Any]]) -> bool:
+    """Do all of this side by side until a signal comes; what is under way is ended in good order.
+
+    What ends by itself, or because somebody else cancels it, is told at once, and the others go on. Returns whether any did.
+    """
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     if sys.platform != "win32":  # there, Ctrl-C cancels us from outside
         for stop in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(stop, tasks.cancel)
-    with suppress(asyncio.CancelledError):
-        await tasks
+            loop.add_signal_handler(stop, stopped.set)
+    stopping = asyncio.create_task(stopped.wait())
+    tasks = {asyncio.create_task(it): name for name, it in work.items()}
+    under_way, failed = set(tasks), False
+    try:
+        while under_way and not stopped.is_set():
+            ended, _ = await asyncio.wait({stopping, *under_way}, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended & under_way:
+                reason = _reason(task)
+                if passes(reason) or isinstance(reason, BrokenPipeError):
+                    raise reason
+                failed = True
+                note(f"{tasks[task]} is not watched any more: {explained(reason)}")
+            under_way -= ended
+    except asyncio.CancelledError:
+        if sys.platform != "win32":
+            raise
+    finally:
+        for task in (stopping, *under_way):
+            task.cancel()
+        await asyncio.wait({stopping, *under_way})
+    return failed
+
+
+def _reason(task: asyncio.Task[Any]) -> BaseException:
+    """Why a task has ended before its time."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception() or asyncio.CancelledError()
 
 
 def tell(report: SyncReport) -> None:

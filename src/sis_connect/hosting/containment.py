@@ -1,7 +1,8 @@
 """A plugin's provider at work: whatever it raises or returns, the engine meets errors of ours and sound pages only (promise P12).
 
-An error of ours passes as it is; any other becomes a `ProviderError` that names the plugin and never repeats its words, which may
-be about pupils (promise P7). A row that is not understood is an `InvalidRow`: it waits in quarantine, and the rest goes on.
+An error of ours passes, without what it was raised from; any other becomes a `ProviderError` that names the plugin and never
+repeats its words, which may be about pupils (promise P7). A row that is not understood is an `InvalidRow`: it waits in
+quarantine, and the rest goes on. What is waited for runs in a task of its own: see `apart`.
 """
 
 from __future__ import annotations
@@ -9,48 +10,42 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from operator import methodcaller
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from sis_connect.capabilities import Kind
 from sis_connect.custom_fields import CustomField
 from sis_connect.errors import ProviderError, SISError
-from sis_connect.hosting.faults import described, leaves, passes, raise_alone
-from sis_connect.hosting.pages import PageWatch, objection_to_reading
+from sis_connect.hosting.apart import Apart, Overdue, alone
+from sis_connect.hosting.faults import contained, described, is_text, leaves, ours_in, passes, raise_alone
+from sis_connect.hosting.pages import PageWatch, objection_to_reading, own_invalid, own_page, own_reading
 from sis_connect.provider import BaseSISProvider, Finding, InvalidRow, Page, ProviderInfo, Reading, Scope, Since, Stream
 from sis_connect.readings import held
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
-#: How many seconds a provider may take to stop when its pages are not wanted any more.
-CLOSING_SECONDS = 10.0
 #: A provider may take at least so many seconds for a page without asking the SIS for anything, whatever the settings say.
 LEAST_PATIENCE = 60.0
-#: What comes after the last page.
-_END = object()
 REPORT = "Report this to the plugin's author; other integrations are not affected."
 
 
-@contextmanager
-def blamed(info: ProviderInfo, doing: str) -> Iterator[None]:
+def blamed(info: ProviderInfo, doing: str) -> AbstractContextManager[None]:
     """Around code of a plugin: what it raises is an error of ours, or becomes one that says whose fault it is."""
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, SISError) or passes(error):
-            raise
-        raise_alone(fault(info, doing, error))
+    return contained(lambda error: fault(info, doing, error))
 
 
 def fault(info: ProviderInfo, doing: str, error: BaseException) -> SISError:
     """The error of ours in what a plugin raised, or one that says that it is its fault."""
-    for leaf in leaves(error):
-        if isinstance(leaf, SISError):
-            return leaf
-    return ProviderError(f"The plugin of {info.label} failed {doing} {_told(info, error)}.", remedy=REPORT)
+    words = f"{_named(info)} failed {doing} {_told(info, error)}."
+    return ours_in(error) or ProviderError(words, remedy=REPORT)
+
+
+def _named(info: ProviderInfo) -> str:
+    return f"The plugin of {info.label}"
 
 
 def _told(info: ProviderInfo, error: BaseException) -> str:
@@ -80,108 +75,59 @@ async def sound_pages(
     A provider that brings no page for `patience` seconds while no request of it is `under_way` is given up, and so is one that
     has no end. Raises errors of ours only.
     """
-    with blamed(info, "while it began to read"):
-        pages: Any = provider.pages(kinds, scope=scope, since=since, cursor=cursor)
-        one_by_one = hasattr(pages, "__anext__")
-    if not one_by_one:
-        if inspect.iscoroutine(pages):
-            pages.close()
-        raise _wrong(info, "its pages do not come one by one, from an async generator")
     watch = PageWatch(frozenset(info.capabilities.offered()))
+
+    def begin() -> AsyncIterator[Page]:
+        with blamed(info, "while it began to read"):
+            pages: Any = provider.pages(kinds, scope=scope, since=since, cursor=cursor)
+            if hasattr(pages, "__anext__"):
+                return cast("AsyncIterator[Page]", pages)
+            if inspect.iscoroutine(pages):
+                pages.close()
+        raise _wrong(info, "its pages do not come one by one, from an async generator")
+
+    reading = Apart(_named(info), begin)
     try:
         while True:
-            page = await _next(pages, info, max(patience, LEAST_PATIENCE), under_way)
-            if page is _END:
+            outcome = await reading.next(max(patience, LEAST_PATIENCE), under_way)
+            if outcome.over:
                 return
-            objection = watch.objection(page)
+            if isinstance(outcome.error, Overdue):
+                raise _overdue(info, max(patience, LEAST_PATIENCE))
+            with blamed(info, "while it read"):
+                page = own_page(outcome.get())
+                objection = watch.objection(page)
             if objection is not None:
                 raise _wrong(info, objection)
-            yield page
+            yield cast(Page, page)
     finally:
-        await _close(pages, info)
+        await _close(reading, info)
 
 
-async def _next(pages: Any, info: ProviderInfo, patience: float, under_way: Callable[[], bool]) -> Any:
-    task = asyncio.current_task()
-    cancelled = task.cancelling() if task is not None else 0
-    with blamed(info, "while it read"):
-        page = await _patiently(_step(pages), info, patience, under_way)
-    if task is not None and task.cancelling() > cancelled:
-        raise asyncio.CancelledError  # whoever stopped the run has stopped it, also where the plugin would go on
-    return page
+def _overdue(info: ProviderInfo, patience: float) -> ProviderError:
+    return ProviderError(f"{_named(info)} has brought nothing and asked for nothing in {patience:g} seconds.", remedy=REPORT)
 
 
-async def _step(pages: Any) -> Any:
-    try:
-        return await pages.__anext__()
-    except StopAsyncIteration:
-        return _END
-
-
-async def _patiently(step: Awaitable[_T], info: ProviderInfo, patience: float, under_way: Callable[[], bool]) -> _T:
-    try:
-        async with asyncio.timeout(None) as limit:
-            looking = _Looking(limit, patience, under_way)
-            try:
-                return await step
-            finally:
-                looking.stop()
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise ProviderError(
-            f"The plugin of {info.label} has brought nothing and asked for nothing in {patience:g} seconds.", remedy=REPORT
-        ) from None
-
-
-class _Looking:
-    """Lets a limit of time expire once nothing has been under way for so long. Looks ten times meanwhile."""
-
-    def __init__(self, limit: asyncio.Timeout, patience: float, under_way: Callable[[], bool]) -> None:
-        self._limit, self._patience, self._under_way = limit, patience, under_way
-        self._loop = asyncio.get_running_loop()
-        self._active = self._loop.time()
-        self._later = self._loop.call_later(patience / 10, self._look)
-
-    def _look(self) -> None:
-        now = self._loop.time()
-        self._active = now if self._under_way() else self._active
-        if now - self._active >= self._patience:
-            self._limit.reschedule(now)
-        else:
-            self._later = self._loop.call_later(self._patience / 10, self._look)
-
-    def stop(self) -> None:
-        """It has come."""
-        self._later.cancel()
-
-
-async def _close(pages: Any, info: ProviderInfo) -> None:
-    """Have a provider stop. One that cannot is left behind, and named in the log."""
-    try:
-        close = getattr(pages, "aclose", None)
-        if close is not None:
-            async with asyncio.timeout(CLOSING_SECONDS):
-                await close()
-    except BaseException as error:
-        if passes(error):
-            raise
-        _log.warning("The plugin of %s did not stop reading as it should %s.", info.label, _told(info, error))
+async def _close(reading: Apart[Page], info: ProviderInfo) -> None:
+    """Have a provider stop. How it does that is no error of the read's, but it is named in the log."""
+    error = await reading.aclose()
+    if error is not None and passes(error):
+        raise_alone(error)
+    if error is not None and not all(isinstance(it, asyncio.CancelledError | GeneratorExit) for it in leaves(error)):
+        _log.warning("%s did not stop reading as it should %s.", _named(info), _told(info, error))
 
 
 def understood(page: Page, row: bytes, offered: Collection[Kind], custom: Collection[CustomField]) -> Reading:
     """One row, understood by its plugin and held to what is offered and declared. Raises `InvalidRow`, and nothing else."""
     key: str | None = None
     try:
-        reading = page.read(row)
+        reading = own_reading(page.read(row))
         wrong = objection_to_reading(reading, offered)
         if wrong is None:
-            return held(reading, custom)
-        key = reading.key if isinstance(reading, Reading) and isinstance(reading.key, str) else None
+            return held(cast(Reading, reading), custom)
+        key = reading.key if isinstance(reading, Reading) and is_text(reading.key) else None
     except InvalidRow as error:
-        if error.key is None or isinstance(error.key, str):
-            raise
-        wrong = "its key is no text"
+        raise_alone(own_invalid(error))
     except BaseException as error:
         if passes(error):
             raise
@@ -192,10 +138,13 @@ def understood(page: Page, row: bytes, offered: Collection[Kind], custom: Collec
 # -- what else a provider is asked -------------------------------------------------------------------------------------
 
 
-async def findings_of(provider: BaseSISProvider, info: ProviderInfo) -> list[Finding]:
+async def findings_of(
+    provider: BaseSISProvider, info: ProviderInfo, *, patience: float = 300.0, under_way: Callable[[], bool] = lambda: False
+) -> list[Finding]:
     """What a provider finds right and wrong with its connection."""
-    with blamed(info, "while it checked the connection"):
-        found: Any = await provider.check()
+    doing = "while it checked the connection"
+    found: Any = await answer_of(info, doing, partial(methodcaller("check"), provider), patience, under_way)
+    with blamed(info, doing):
         findings: list[Any] = list(found) if isinstance(found, Sequence) else [found]
         sound = all(
             isinstance(each, Finding) and each.level in ("ok", "warning", "error") and isinstance(each.message, str)
@@ -206,14 +155,30 @@ async def findings_of(provider: BaseSISProvider, info: ProviderInfo) -> list[Fin
     return findings
 
 
-async def time_zone_of(provider: BaseSISProvider, info: ProviderInfo) -> str | None:
+async def time_zone_of(
+    provider: BaseSISProvider, info: ProviderInfo, *, patience: float = 300.0, under_way: Callable[[], bool] = lambda: False
+) -> str | None:
     """The district's time zone, where the provider can tell it."""
-    with blamed(info, "while it asked for the time zone"):
-        ask = getattr(provider, "time_zone", None)
-        zone: Any = None if ask is None else await ask()
-        if zone is not None:
-            ZoneInfo(zone)
-    return None if zone is None else str(zone)
+    doing = "while it asked for the time zone"
+    with blamed(info, doing):
+        if not hasattr(provider, "time_zone"):
+            return None
+    zone: Any = await answer_of(info, doing, partial(methodcaller("time_zone"), provider), patience, under_way)
+    with blamed(info, doing):
+        return None if zone is None else ZoneInfo(zone).key
+
+
+async def answer_of(
+    info: ProviderInfo, doing: str, ask: Callable[[], Awaitable[Any]], patience: float, under_way: Callable[[], bool]
+) -> Any:
+    """What a provider answers, asked in a task of its own. It may take as long as over a page."""
+
+    async def answer() -> Any:
+        return await ask()
+
+    outcome = await alone(_named(info), answer(), max(patience, LEAST_PATIENCE), under_way)
+    with blamed(info, doing):
+        return outcome.get()
 
 
 def in_parts_of(provider: BaseSISProvider, info: ProviderInfo, kinds: Collection[Kind], scope: Scope) -> frozenset[Kind] | None:

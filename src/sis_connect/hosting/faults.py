@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import isfinite
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeVar, get_args
 
-#: What ends more than the work that it is raised in: Ctrl-C, and a generator or coroutine that nobody wants any more.
-ENDINGS: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit)
+from sis_connect.errors import Category, Severity, SISError
+
+_E = TypeVar("_E", bound=BaseException)
+
+#: What ends more than the work that it is raised in: Ctrl-C.
+ENDINGS: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
 _OURS = "sis_connect"
+_SEVERITIES, _CATEGORIES = get_args(Severity), get_args(Category)
 
 
 def passes(error: BaseException) -> bool:
@@ -29,12 +36,63 @@ def _is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
+@contextmanager
+def contained(fault: Callable[[BaseException], SISError]) -> Iterator[None]:
+    """Around a stranger's code: an error of ours comes out alone, and any other one as the `fault` that it is.
+
+    What is to be waited for belongs in a task of its own (see `apart`): all that is raised in here is taken for the stranger's.
+    """
+    try:
+        yield
+    except BaseException as error:
+        ending = next((it for it in leaves(error) if isinstance(it, ENDINGS)), None)
+        if ending is None and passes(error):
+            raise
+        raise_alone(ending or ours_in(error) or fault(error))
+
+
+def ours_in(error: BaseException) -> SISError | None:
+    """The error of ours in what a stranger's code has raised, where it is sound."""
+    found = next((it for it in leaves(error) if isinstance(it, SISError)), None)
+    return found if found is not None and is_sound(found) else None
+
+
+def is_sound(error: SISError) -> bool:
+    """Whether an error of ours, which a stranger has made, is what it should be: one that can be told, and stored."""
+    try:
+        words = (error.message, error.remedy, str(error), error.category, error.severity, *error.as_dict().values())
+        places = (error.integration, error.operation, error.request_id)
+        number = error.retry_after
+        return (
+            all(is_text(each) for each in (*words, *(each for each in places if each is not None)))
+            and (error.category in _CATEGORIES and error.severity in _SEVERITIES and isinstance(error.retryable, bool))
+            and (number is None or (isinstance(number, int | float) and isfinite(number)))
+            and error.within() is error
+        )
+    except BaseException as problem:  # a property, or a class, of a stranger's
+        if passes(problem):
+            raise
+        return False
+
+
+def is_text(value: object) -> bool:
+    """Whether this is text that can be written down: half a character cannot."""
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= each <= "\udfff" for each in value))
+
+
 def raise_alone(error: BaseException) -> NoReturn:
     """Raise an error in place of another, which leaves no trace: a log that shows the whole chain would show its words."""
     try:
-        raise error from None
+        raise bare(error) from None
     finally:
         error.__context__ = None
+
+
+def bare(error: _E) -> _E:
+    """The same error, without what it was raised from or was noted on it: that may be anything."""
+    error.__cause__ = error.__context__ = None
+    error.__dict__.pop("__notes__", None)
+    return error
 
 
 def described(error: BaseException, package: str | None = None) -> str:

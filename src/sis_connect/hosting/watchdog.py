@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from sis_connect.hosting.apart import left_behind
 from sis_connect.hosting.faults import module_of
 
 _log = logging.getLogger(__name__)
@@ -56,9 +57,12 @@ class Watchdog:
         self._suspect: tuple[str, str] | None = None
         self._blamed: tuple[str, str] | None = None
         self.found: list[Standstill] = []
+        self._left: list[str] = []
 
     def __enter__(self) -> Watchdog:
         self._loop = asyncio.get_running_loop()
+        self._noted_before = left_behind.get()
+        left_behind.set(self._left)
         self._ident = threading.get_ident()
         self._beat_at = time.monotonic()
         self._later = self._loop.call_later(self._tick, self._beat)
@@ -67,20 +71,23 @@ class Watchdog:
         return self
 
     def __exit__(self, *problem: object) -> None:
+        left_behind.set(self._noted_before)
         self._note()
         self._stop.set()
         self._later.cancel()
         self._thread.join(1.0)  # it wakes at once, unless a log keeps it waiting
 
     def warnings(self) -> list[dict[str, Any]]:
-        """What a report says of it: each function once, with the longest time."""
+        """What a report says of it: each function once, with the longest time, and what was left behind."""
         self._note()
         longest: dict[tuple[str, str], float] = {}
         for it in self.found:
             key = it.distribution, it.function
             longest[key] = max(it.seconds, longest.get(key, 0.0))
+        left = [{"warning": "left_behind", "message": message} for message in self._left]
         self.found.clear()
-        return [
+        self._left.clear()
+        return left + [
             {
                 "warning": "loop_blocked",
                 "message": f"{distribution} kept all else in this process waiting for {seconds:.1f} seconds, in {function}.",

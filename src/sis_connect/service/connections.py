@@ -45,7 +45,7 @@ class Connections(Ground):
         info, config = await self._integrations.opened(row)
         with Watchdog(self.registry.packages()) as watchdog:
             async with self._provider(row, info, config, Traffic()) as opened:
-                findings = await findings_of(opened.provider, info)
+                findings = await findings_of(opened.provider, info, patience=config.budget, under_way=opened.under_way)
             blocked = [Finding(topic="event loop", level="warning", message=it["message"]) for it in watchdog.warnings()]
         return [*findings, *blocked]
 

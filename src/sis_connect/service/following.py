@@ -111,8 +111,8 @@ class Following(RealTime, Syncs):
         except SISError as error:
             reports = [_failure(name, error)]
         except BaseException as error:
-            if passes(error):
-                raise
+            if passes(error) or isinstance(error, GeneratorExit):
+                raise  # somebody stops us, or lets go of us
             message = f"A run has stumbled {described(error)}."  # a stranger's mistake; its own words may hold data
             reports = [_failure(name, SISError(message, remedy="Report this to the author of the plugin, or of sis-connect."))]
         task = asyncio.current_task()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
@@ -15,7 +15,7 @@ from sqlalchemy import Row, update
 
 from sis_connect import audit
 from sis_connect.errors import ConfigurationError, NotOffered
-from sis_connect.hosting.containment import blamed
+from sis_connect.hosting.containment import answer_of
 from sis_connect.hosting.faults import passes
 from sis_connect.provider import Hint, Subscriber
 from sis_connect.roster.hints import usable
@@ -107,8 +107,8 @@ class RealTime(Ground):
         def ours(callback: str) -> bool:
             return callback.rpartition("/")[0] == address and knows(known_secrets, unquote(callback.rpartition("/")[2]))
 
-        async with self._subscriber(row) as subscriber:
-            await subscriber.subscribe(f"{address}/{quote(known_secrets[0], safe='')}", ours=ours, replace=replace)
+        told = f"{address}/{quote(known_secrets[0], safe='')}"
+        await self._arrange(row, lambda subscriber: subscriber.subscribe(told, ours=ours, replace=replace))
         await self._note(name, "webhook.subscribed", actor, {"address": address})
         return address
 
@@ -121,8 +121,7 @@ class RealTime(Ground):
         def ours(callback: str) -> bool:
             return knows(known, unquote(callback.rpartition("/")[2]))
 
-        async with self._subscriber(row) as subscriber:
-            found = await subscriber.unsubscribe(ours=ours, replace=replace)
+        found = bool(await self._arrange(row, lambda subscriber: subscriber.unsubscribe(ours=ours, replace=replace)))
         await self._note(name, "webhook.unsubscribed", actor, {"found": found})
         return found
 
@@ -150,17 +149,17 @@ class RealTime(Ground):
         async with self._store.write() as connection:
             await connection.execute(update(table).where(table.c.id == row.id).values({WEBHOOK_SECRET.column: sealed}))
 
-    @asynccontextmanager
-    async def _subscriber(self, row: Row[Any]) -> AsyncIterator[Subscriber]:
+    async def _arrange(self, row: Row[Any], ask: Callable[[Subscriber], Awaitable[Any]]) -> Any:
         info, config = await self._integrations.opened(row)
         async with self._provider(row, info, config, Traffic()) as opened:
-            if not isinstance(opened.provider, Subscriber):
+            subscriber = opened.provider
+            if not isinstance(subscriber, Subscriber):
                 raise NotOffered(
                     f"{info.label} cannot be told where to send word of changes.",
                     remedy="Follow its changes with `sis-connect watch`, or have another sender use the webhook.",
                 )
-            with blamed(info, "while it arranged for word of changes"):  # nothing but what it is asked runs in here
-                yield opened.provider
+            doing = "while it arranged for word of changes"
+            return await answer_of(info, doing, partial(ask, subscriber), config.budget, opened.under_way)
 
     async def _note(self, name: str, action: str, actor: str, detail: Mapping[str, object]) -> None:
         async with self._store.write() as connection:

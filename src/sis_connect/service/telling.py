@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 from sis_connect.errors import ConfigurationError, ConflictError, SISError
 from sis_connect.events import RosterEvent, RosterHandler
+from sis_connect.hosting.apart import alone
 from sis_connect.hosting.faults import described, passes, raise_alone
 from sis_connect.hosting.watchdog import Watchdog
 from sis_connect.roster import chronicle
@@ -171,7 +172,7 @@ class Telling(Ground):
         self, name: str, handler: RosterHandler | None, cursor: str, integration_id: int | None
     ) -> list[dict[str, Any]]:
         try:
-            told = _held(handler) if handler else _held(self._choices.listener(name), patience=PATIENCE)
+            told = _held(name, handler) if handler else _held(name, self._choices.listener(name), patience=PATIENCE)
         except SISError as error:
             return [_failure(name, str(error))]  # a plugin that is not there: the events wait for it
         try:
@@ -195,25 +196,31 @@ class Telling(Ground):
             _log.warning("What is not needed any more could not be dropped: %s", error)  # the next operation tries again
 
 
-def _held(handler: RosterHandler, *, patience: float | None = None) -> RosterHandler:
+def _held(name: str, handler: RosterHandler, *, patience: float = inf) -> RosterHandler:
     """A listener that may raise anything, errors of ours, too, which mean something here and are not for it to raise.
 
-    One of a plugin must not keep everybody waiting: where it is async, it has `patience` seconds for an event.
+    Where it is async it runs in a task of its own. One of a plugin must not keep everybody waiting: it has `patience` seconds for
+    an event.
     """
 
     async def told(event: RosterEvent) -> None:
-        try:
-            outcome = handler(event)
-            if inspect.isawaitable(outcome):
-                async with asyncio.timeout(patience):
-                    await outcome
-        except BaseException as error:
-            if passes(error):
-                raise  # it was not the listener that said so
-            # Its message may hold anything, so only its class and its place are told (promise P7).
-            raise_alone(_Stumbled(described(error)))
+        with _stumbling():
+            coming = handler(event)
+        if inspect.isawaitable(coming):
+            outcome = await alone(f"The listener {name}", coming, patience)
+            with _stumbling():
+                outcome.get()
 
     return told
+
+
+@contextmanager
+def _stumbling() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 - what passes is raised, and nothing else
+        # Its message may hold anything, so only its class and its place are told (promise P7).
+        raise_alone(error if passes(error) else _Stumbled(described(error)))
 
 
 class _Stumbled(Exception):  # noqa: N818 - never leaves this module

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
 from sis_connect.deprecation import fitted
-from sis_connect.errors import ConfigurationError, ProviderError, SISError
+from sis_connect.errors import ConfigurationError, ProviderError
 from sis_connect.hookspecs import HOOKS
-from sis_connect.hosting.faults import described, passes, raise_alone
+from sis_connect.hosting.apart import alone
+from sis_connect.hosting.faults import contained, described
 from sis_connect.store.creations import Outcome
 from sis_connect.store.elsewhere import Written
 from sis_connect.store.target import LocalRow, RosterTarget
@@ -26,15 +27,9 @@ _ROWS: Mapping[str, type] = {
 _TO_ITS_AUTHOR = "Report this to the author of its plugin."
 
 
-@contextmanager
-def owned(owner: str) -> Iterator[None]:
+def owned(owner: str) -> AbstractContextManager[None]:
     """Around code of a part that a plugin brings. Its words may hold anything: told are the class of an error, and its place."""
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, SISError) or passes(error):
-            raise
-        raise_alone(ProviderError(f"{owner} failed {described(error)}.", remedy=_TO_ITS_AUTHOR))
+    return contained(lambda error: ProviderError(f"{owner} failed {described(error)}.", remedy=_TO_ITS_AUTHOR))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +50,8 @@ class PluginTarget:
     @property
     def tells_apart(self) -> bool:
         """Whether it tells the rows of one integration from those of another."""
-        return self.declared.tells_apart
+        with owned(self.owner):
+            return bool(self.declared.tells_apart)
 
     def bind(self, integration_id: int, integration: str, *, batch_size: int = 200, match_email: bool = False) -> RosterTarget:
         """The target of one integration."""
@@ -102,8 +98,9 @@ def _read(owner: str, target: Any, name: str) -> Any:
 
 
 async def _waited(owner: str, name: str, coming: Awaitable[Any]) -> Any:
+    outcome = await alone(owner, coming)
     with owned(owner):
-        return _checked(owner, name, await coming)
+        return _checked(owner, name, outcome.get())
 
 
 def _checked(owner: str, name: str, returned: Any) -> Any:

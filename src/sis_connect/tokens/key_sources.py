@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from sis_connect.errors import ConfigurationError, MissingExtra, SISError
-from sis_connect.hosting.faults import described, passes, raise_alone
+from sis_connect.errors import ConfigurationError, MissingExtra
+from sis_connect.hosting.faults import contained, described
 from sis_connect.keys import KeyKeeper as KeyKeeper
 from sis_connect.keys import KeySource as KeySource
 from sis_connect.settings import key_file_in_environment, key_in_environment, key_source_in_environment
@@ -221,13 +221,9 @@ class PluginKeys:
         return keys
 
     def _ask(self, what: str) -> list[Any]:
-        try:
+        owner = self.origin[:1].upper() + self.origin[1:]
+        with contained(lambda error: ConfigurationError(f"{owner} failed {described(error)}.", remedy=_TO_ITS_AUTHOR)):
             return list(getattr(self._source, what)() or ())
-        except BaseException as error:
-            if isinstance(error, SISError) or passes(error):
-                raise
-            owner = self.origin[:1].upper() + self.origin[1:]
-            raise_alone(ConfigurationError(f"{owner} failed {described(error)}.", remedy=_TO_ITS_AUTHOR))
 
 
 class PluginKeeper(PluginKeys):

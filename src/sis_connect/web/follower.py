@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
+from sis_connect.hosting.faults import passes
 from sis_connect.roster.report import SyncReport
 from sis_connect.service import SISService
 
@@ -55,7 +56,9 @@ class Follower:
                 await self._service.follow_hints(name, on_report=self._on_report, actor=ACTOR)
                 if name not in self._again:
                     return
-        except Exception as error:  # noqa: BLE001 - the next word begins anew; an error's own words may hold data
+        except BaseException as error:  # the next word begins anew; an error's own words may hold data
+            if passes(error) or isinstance(error, GeneratorExit):
+                raise
             _log.error("Hints of %s were not followed (%s).", name, type(error).__name__)
         finally:
             del self._tasks[name]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from sis_connect.errors import RateLimited
-from sis_connect.provider import Finding, Page, ProviderInfo, Reading
+from sis_connect.errors import ConfigurationError, RateLimited, SISError, UnexpectedResponse
+from sis_connect.provider import Finding, InvalidRow, Page, ProviderInfo, Reading
 from sis_connect.records import School, Student
 
 PUPIL = "Ada Example"
+HALF = "half a character \ud800"
+AWAKE: list[bool] = []
 
 
 class Stop(BaseException):
@@ -35,8 +37,13 @@ class MoodySettings(BaseModel):
         return mood
 
 
+def quotes() -> Any:
+    raise ConfigurationError("This setting cannot be used.") from ValueError(PUPIL)
+
+
 def refine(info: ProviderInfo, config: Any) -> Any:
     moods: dict[str, Callable[[], Any]] = {
+        "refine_quotes": quotes,
         "refine_raises": lambda: 1 / 0,
         "refine_leaves": lambda: sys.exit(3),
         "refine_renames": lambda: replace(info, name="harbor"),
@@ -70,7 +77,15 @@ class Moody:
             raise Stop(PUPIL)
         if self.mood == "check_dozes":
             doze()
+        if self.mood == "check_waits":
+            await asyncio.Event().wait()
         return {"check_nothing": None, "check_words": ["fine"], "check_level": [finding("splendid")]}.get(self.mood, [])
+
+    async def subscribe(self, callback_url: str, **options: Any) -> None:
+        await anext(cancels_itself())
+
+    async def unsubscribe(self, **options: Any) -> bool:
+        raise UnexpectedResponse("This is no list.") from ValueError(PUPIL)
 
     def pages(self, *arguments: Any, **options: Any) -> Any:
         return MOODS[self.mood]()
@@ -124,6 +139,14 @@ def stop() -> Any:
         raise Stop(PUPIL) from error
 
 
+def throw(error: BaseException) -> Any:
+    raise error
+
+
+def invalid(reason: Any, *, key: Any = None, fields: Any = ()) -> Any:
+    raise InvalidRow(reason, key=key, fields=fields) from ValueError(PUPIL)
+
+
 async def a_coroutine() -> list[Page]:
     return [page()]
 
@@ -154,6 +177,90 @@ async def clinging() -> AsyncIterator[Any]:
         yield page(cursor=b"no text")
     finally:
         yield page()
+
+
+async def sleepless() -> AsyncIterator[Any]:
+    """Tries again, whatever happens."""
+    while not AWAKE:
+        try:
+            await asyncio.sleep(0.01)
+        except BaseException:  # noqa: BLE001, S112 - as careless authors do
+            continue
+    yield page()
+
+
+async def group_around() -> AsyncIterator[Any]:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(child())
+        yield page(more=True)
+        await asyncio.sleep(0)
+        yield page()
+
+
+async def child() -> None:
+    raise ValueError(PUPIL)
+
+
+async def limit_around() -> AsyncIterator[Any]:
+    async with asyncio.timeout(0):
+        while True:
+            yield page(more=True)
+
+
+async def cancels_itself() -> AsyncIterator[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+    yield page()
+
+
+class Unready(SISError):  # noqa: N818 - what it is
+    """An error that is never set up."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, PUPIL)
+
+
+class Unsorted(SISError):  # noqa: N818 - what it is
+    category = "splendid"  # type: ignore[assignment]
+
+
+class UnreadyRow(InvalidRow):
+    def __init__(self) -> None:
+        Exception.__init__(self, PUPIL)
+
+
+class Stumbling(Sequence[bytes]):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, at: Any) -> Any:
+        raise ValueError(PUPIL)
+
+
+class Fickle(Page):
+    """Is sound while it is looked at, and fails when it is used."""
+
+    @property
+    def received(self) -> int:
+        raise ValueError(PUPIL)
+
+
+class Word(str):
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError(PUPIL)
+
+    __hash__ = str.__hash__
+
+
+def chained() -> SISError:
+    error = UnexpectedResponse("This is no list.")
+    error.__cause__ = ValueError(PUPIL)
+    error.add_note(PUPIL)
+    return error
 
 
 async def blocking() -> AsyncIterator[Any]:
@@ -199,6 +306,24 @@ MOODS: dict[str, Callable[[], Any]] = {
     "deaf": deaf,
     "clinging": clinging,
     "blocking": blocking,
+    "sleepless": sleepless,
+    "group_around": group_around,
+    "limit_around": limit_around,
+    "cancels_itself": cancels_itself,
+    "closes": raising(lambda: GeneratorExit(PUPIL)),
+    "interrupts": raising(lambda: KeyboardInterrupt(PUPIL)),
+    "chained": raising(chained),
+    "chained_among_others": raising(lambda: BaseExceptionGroup(PUPIL, [ValueError(PUPIL), ExceptionGroup(PUPIL, [chained()])])),
+    "broken_off": giving(page(rows=(), total=None, more=True, error=chained())),
+    "never_set_up": raising(Unready),
+    "unsorted": raising(lambda: Unsorted("Splendid.")),
+    "error_never_set_up": giving(page(error=Unready())),
+    "rows_stumble": giving(page(rows=Stumbling())),
+    "fickle": giving(
+        Fickle(endpoint=Word("students"), kinds=(Word("students"),), read=read, rows=(bytearray(b"s1"),), total=1)  # type: ignore[arg-type]
+    ),
+    "context_is_half": giving(page(context=HALF)),
+    "year_is_too_large": giving(page(school_year=10**30)),
     "zone_raises": giving(page()),
     "zone_unknown": giving(page()),
     # rows that are not understood: they wait in quarantine, and the rest goes on
@@ -210,6 +335,13 @@ MOODS: dict[str, Callable[[], Any]] = {
     "read_text": reading(lambda row: read(row) if row == b"s1" else one(PUPIL)(row)),
     "read_another_kind": reading(lambda row: read(row) if row == b"s1" else Reading("s2", (_staff(),))),
     "read_past_its_model": reading(lambda row: read(row) if row == b"s1" else one(_past_its_model())(row)),
+    "read_half_a_key": reading(lambda row: read(row) if row == b"s1" else Reading(HALF, ())),
+    "invalid_without_fields": reading(lambda row: read(row) if row == b"s1" else invalid("no grade", fields=None)),
+    "invalid_with_a_list": reading(lambda row: read(row) if row == b"s1" else invalid("no grade", fields=["grade", [PUPIL]])),
+    "invalid_for_a_reason": reading(lambda row: read(row) if row == b"s1" else invalid(KeyError(PUPIL))),
+    "invalid_by_half_a_key": reading(lambda row: read(row) if row == b"s1" else invalid("no grade", key=HALF)),
+    "invalid_by_a_number": reading(lambda row: read(row) if row == b"s1" else invalid("no grade", key=7)),
+    "invalid_never_set_up": reading(lambda row: read(row) if row == b"s1" else throw(UnreadyRow())),
     "read_without_id": reading(
         lambda row: read(row) if row == b"s1" else one(School.model_construct(sis_id="", name="North"))(row)
     ),
