@@ -313,3 +313,16 @@ async def test_a_5xx_counts_against_the_host_whatever_the_plugin_calls_it() -> N
         with pytest.raises(CircuitOpen):
             await subject.get_json("/x")
         assert len(server.heard) == 10
+
+
+async def test_p12_a_request_that_is_cancelled_at_any_moment_keeps_no_connection_from_others() -> None:
+    async with talking_to(always(answer(b'{"some": "rows"}')), pool=1) as (subject, _):
+        await subject.get_json("/students")
+        for moment in range(60):
+            reading = asyncio.create_task(subject.get_json("/students"))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait({reading})
+            async with asyncio.timeout(5):
+                assert (await subject.get_json("/students")).body == b'{"some": "rows"}'

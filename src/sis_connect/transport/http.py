@@ -36,6 +36,7 @@ from sis_connect.transport.bodies import BodyFile, BodyReader
 from sis_connect.transport.calls import Call, CallInProgress, Request
 from sis_connect.transport.certificates import named_certificates
 from sis_connect.transport.circuit_breaker import CircuitBreaker, Verdict
+from sis_connect.transport.closing import chunks, to_the_end
 from sis_connect.transport.network_errors import connect_error, forget_frames
 from sis_connect.transport.rate_limit import Limiter
 from sis_connect.transport.redact import path_template
@@ -119,7 +120,7 @@ class Wire:
         try:
             yield answer
         finally:
-            await answer.aclose()
+            await to_the_end(answer.aclose())
 
     def _prepared(self, request: Request) -> httpx.Request:
         # Never a local variable of what errors pass through: its repr shows the whole address, whose query may hold a secret.
@@ -138,7 +139,7 @@ class Wire:
             reader = BodyReader(self.origin.host, into.limit if into else self._max_bytes, into)
         try:
             reader.unpack(headers.get("content-encoding"))
-            async for raw in answer.aiter_raw():
+            async for raw in chunks(answer.stream):
                 reader.feed(raw)
                 record.bytes = reader.size
             body = reader.body()
