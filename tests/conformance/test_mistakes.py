@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from conformance import wrong_mapping, wrong_wire
+from conformance import wrong_mapping, wrong_reading, wrong_wire
 from conformance.right_provider import INFO, HarborProvider
 from sis_connect.testing import check_provider
 from sis_connect.testing.suite import manners, privacy, resuming, syncing, wire
@@ -74,6 +74,19 @@ MISTAKES: tuple[tuple[type[HarborProvider], str], ...] = (
     (wrong_wire.MarksTheFuture, "changes_are_found"),
     (wrong_wire.QuotesAnswers, "errors_show_nothing"),
     (wrong_wire.ShowsItsSecret, "reprs_show_nothing"),
+    (wrong_reading.EndsWhereItIsRefused, "forbidden_is_told"),
+    (wrong_reading.EndsWhereItIsRefused, "unknown_path_is_told"),
+    (wrong_reading.EndsWhereItIsRefused, "web_page_is_told"),
+    (wrong_reading.EndsWhereItIsRefused, "broken_list_is_told"),
+    (wrong_reading.LosesAFullLastPage, "full_last_page"),
+    (wrong_reading.DropsWhoHasNoName, "bad_rows_are_not_dropped"),
+    (wrong_reading.DropsWhoHasNoSchool, "bad_rows_are_not_dropped"),
+    (wrong_reading.RemembersTheFirst, "nothing_is_remembered"),
+    (wrong_reading.RemembersTheOthers, "nothing_is_remembered"),
+    (wrong_reading.KeepsAnswers, "nothing_is_remembered"),
+    (wrong_reading.ReadsOneSchoolOfMany, "one_school"),
+    (wrong_reading.LogsWhenItGoes, "logs_show_nothing"),
+    (wrong_reading.LogsWhenItIsLeft, "logs_show_nothing"),
     (wrong_wire.LeavesTheProgram, "every_kind_comes"),
     (wrong_wire.TripsOverItsOwnTask, "every_kind_comes"),
     (wrong_wire.Panics, "every_kind_comes"),

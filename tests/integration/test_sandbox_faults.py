@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -12,6 +13,8 @@ import pytest
 
 from plain_sandbox import INFO
 from sis_connect.errors import ConfigurationError
+from sis_connect.testing.district import District
+from sis_connect.testing.district_renaming import rename
 from sis_connect.testing.faults import NAMES, Fault, Faults
 from sis_connect.testing.sandbox import RunningSandbox, running_sandbox
 
@@ -74,6 +77,46 @@ def test_fault_slow(client: httpx.Client, sandbox: RunningSandbox) -> None:
     started = time.perf_counter()
     assert client.get("/numbers").status_code == 200
     assert time.perf_counter() - started >= 0.1
+
+
+def test_what_is_held_back_comes_when_all_faults_are_cleared(client: httpx.Client, sandbox: RunningSandbox) -> None:
+    sandbox.fault("slow", 600, count=1)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(rows, client)
+        while not sandbox.held:
+            assert not answer.done()
+            time.sleep(0.01)
+        sandbox.clear_faults()
+        assert len(answer.result(5)) == 10
+    assert not sandbox.held
+
+
+def test_a_fault_may_let_some_requests_pass_before(client: httpx.Client, sandbox: RunningSandbox) -> None:
+    sandbox.fault("status", 403, count=1, path="/numbers", after=1)
+    assert client.get("/others").status_code == client.get("/numbers").status_code == 200
+    assert not sandbox.struck
+    assert [client.get("/numbers").status_code for _ in range(2)] == [403, 200]
+    assert sandbox.struck
+
+
+def test_fault_first_cuts_a_list_short(client: httpx.Client, sandbox: RunningSandbox) -> None:
+    whole = rows(client)
+    sandbox.fault("first", 12)
+    assert (len(rows(client)), len(rows(client, page=2)), rows(client, page=3)) == (10, 2, [])
+    assert (rows(client), client.get("/numbers").json()["total"]) == (whole, 12)
+
+
+def test_everything_is_renamed_under_the_same_ids() -> None:
+    district = District(students=1)
+    before = District(students=1)
+    rename(district)
+    for name, values in (("schools", ["name"]), ("courses", ["name"]), ("staff", ["family"]), ("students", ["family", "number"])):
+        old, new = getattr(before, name), getattr(district, name)
+        assert old.keys() == new.keys()
+        assert all(getattr(old[each], value) != getattr(new[each], value) for each in old for value in values)
+    district.move_to(1)
+    district.move_to(0)
+    assert district.students == before.students
 
 
 def test_fault_truncate_leaves_half_the_body(client: httpx.Client, sandbox: RunningSandbox) -> None:
@@ -196,7 +239,7 @@ def test_every_fault_of_the_design_is_known() -> None:
     design = (
         "status, retry_after, reset, slow, truncate, html, redirect, next_elsewhere, repeat_page, cap, drop_total, wrong_total"
     )
-    assert {*design.split(", "), "drift", "token_expiry", "empty"} == NAMES - {"storm"}
+    assert {*design.split(", "), "drift", "token_expiry", "empty", "first"} == NAMES - {"storm"}
 
 
 def test_offsets_meet_the_same_faults_as_page_numbers() -> None:

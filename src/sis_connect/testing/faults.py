@@ -1,12 +1,14 @@
 """What can go wrong on purpose in a sandbox.
 
 Answers: `status` (value: the code, 500), `retry_after` (429; value: seconds, `date+SECONDS` for the date form), `reset` (the
-connection is aborted), `slow` (value: seconds, 1), `truncate` (half the body; value `connection`: the full length is promised and
-the connection breaks), `html` (a web page; value: the code, 200), `redirect` (302; value: where to, else to another origin).
+connection is aborted), `slow` (value: seconds, 1, or until all faults are cleared), `truncate` (half the body; value
+`connection`: the full length is promised and the connection breaks), `html` (a web page; value: the code, 200), `redirect`
+(302; value: where to, else to another origin).
 
-Lists: `empty`, `cap` (value: rows a page at most, 10), `repeat_page` (the first page again), `drift` (value: rows that appear at
-the front before the second page is asked for, 1; negative: that vanish), `drop_total`, `wrong_total` (value: added, 1),
-`next_elsewhere` (links to the next page point at another origin; only where the vendor has such links).
+Lists: `empty`, `first` (value: a list has only so many rows, 10), `cap` (value: rows a page at most, 10), `repeat_page` (the
+first page again), `drift` (value: rows that appear at the front before the second page is asked for, 1; negative: that vanish),
+`drop_total`, `wrong_total` (value: added, 1), `next_elsewhere` (links to the next page point at another origin; only where the
+vendor has such links).
 
 `token_expiry`: the token presented is dead (value: after how many more requests, 0).
 
@@ -16,7 +18,9 @@ same storm, and several of them may rage at once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from random import Random
@@ -41,10 +45,20 @@ NAMES = frozenset(
         "drift",
         "token_expiry",
         "empty",
+        "first",
         "storm",
     ]
 )
-_NUMBERS = {"status": "500", "slow": "1", "html": "200", "cap": "10", "drift": "1", "wrong_total": "1", "token_expiry": "0"}
+_NUMBERS = {
+    "status": "500",
+    "slow": "1",
+    "html": "200",
+    "first": "10",
+    "cap": "10",
+    "drift": "1",
+    "wrong_total": "1",
+    "token_expiry": "0",
+}
 
 #: Of these a storm is made: what a client gets over by trying again, or by asking for a new token.
 PASSING = ("status", "retry_after", "reset", "slow", "truncate", "html", "token_expiry")
@@ -67,12 +81,13 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class Fault:
     """One fault. `count`: how many times (None: until cleared). `path`: a prefix, or a pattern with `*`, of the path or of the
-    path with its query."""
+    path with its query. `after`: so many of those requests pass before it strikes."""
 
     name: str
     value: str = ""
     count: int | None = None
     path: str = ""
+    after: int = 0
     _seen: int = 0
     _moves: dict[str, int] = field(default_factory=dict)
 
@@ -104,6 +119,7 @@ class Fault:
             "" if value is None else str(value),
             None if count is None else int(count),
             str(values.get("path") or ""),
+            int(values.get("after") or 0),
         )
 
     def concerns(self, target: str) -> bool:
@@ -113,6 +129,10 @@ class Fault:
     @property
     def number(self) -> float:
         return float(self.value)
+
+    @property
+    def has_struck(self) -> bool:
+        return self._seen > self.after or bool(self._moves)
 
     def drift(self, path: str, rows: Sequence[T], *, later_page: bool) -> Sequence[T]:
         """Rows as they are before, and as they are from the first later page on."""
@@ -182,6 +202,9 @@ class Faults:
     def __init__(self, faults: Sequence[Fault] = ()) -> None:
         self._faults: list[Fault] = []
         self._storms: list[Storm] = []
+        self._cleared = asyncio.Event()
+        #: How many answers are being held back.
+        self.held = 0
         for fault in faults:
             self.add(fault)
 
@@ -199,6 +222,17 @@ class Faults:
     def clear(self) -> None:
         self._faults.clear()
         self._storms.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
+
+    async def hold(self, seconds: float) -> None:
+        """Let an answer wait, until all is cleared at the latest."""
+        self.held += 1
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._cleared.wait(), seconds)
+        finally:
+            self.held -= 1
 
     def __len__(self) -> int:
         return len(self._faults) + len(self._storms)
@@ -206,7 +240,7 @@ class Faults:
     @property
     def struck(self) -> bool:
         """Whether anything in force has struck yet."""
-        return any(fault._seen or fault._moves for fault in self._faults) or any(raging.struck for raging in self._storms)
+        return any(fault.has_struck for fault in self._faults) or any(raging.struck for raging in self._storms)
 
     def arrive(self, target: str) -> Callable[[str], Fault | None]:
         """A request has come: what of each name strikes it, storms included."""
@@ -224,17 +258,19 @@ class Faults:
         for fault in self._faults:
             if fault.name == name and fault.concerns(target):
                 fault._seen += 1
-                struck = fault._seen - (int(fault.number) if name == "token_expiry" else 0)
+                struck = fault._seen - fault.after - (int(fault.number) if name == "token_expiry" else 0)
                 if struck > 0 and (fault.count is None or struck <= fault.count):
                     return fault
         return None
 
     def rows(self, target: str, rows: Sequence[T], *, size: int, later_page: bool) -> Sequence[T]:
-        """A whole list under `empty` and `drift`. Drift concerns lists of more than one page only."""
+        """A whole list under `empty`, `first` and `drift`. Drift concerns lists of more than one page only."""
         if not self._faults:
             return rows
         if self.take("empty", target):
             return rows[:0]
+        if first := self.take("first", target):
+            rows = rows[: int(first.number)]
         path = target.partition("?")[0]
         for fault in self._faults:
             if fault.name == "drift" and fault.concerns(target) and len(rows) > size:
@@ -242,7 +278,7 @@ class Faults:
         return rows
 
     def page(self, target: str, rows: Sequence[T], number: int, size: int) -> Sequence[T]:
-        """Page `number`, counted from 1, under `empty`, `drift`, `cap` and `repeat_page`."""
+        """Page `number`, counted from 1, under `empty`, `first`, `drift`, `cap` and `repeat_page`."""
         return self._part(target, rows, size, number=number).rows
 
     def slice(self, target: str, rows: Sequence[T], offset: int, size: int) -> Sequence[T]:

@@ -180,9 +180,9 @@ class RunningSandbox:
         stats: dict[str, Any] = self._thread.call(self._app.traffic.stats)
         return stats
 
-    def fault(self, name: str, value: object = "", *, count: int | None = None, path: str = "") -> None:
-        """Ask for a fault: `count` times, or until cleared; for paths with this prefix or pattern."""
-        fault = Fault(name, str(value), count, path)
+    def fault(self, name: str, value: object = "", *, count: int | None = None, path: str = "", after: int = 0) -> None:
+        """Ask for a fault: `count` times, or until cleared; for paths with this prefix or pattern, after so many of them."""
+        fault = Fault(name, str(value), count, path, after)
         self._thread.call(lambda: self._app.sandbox.faults.add(fault))
 
     def storm(self, strikes: Strikes, *, path: str = "") -> None:
@@ -194,6 +194,11 @@ class RunningSandbox:
         """Whether any of the faults in force has struck a request yet."""
         return self._app.sandbox.faults.struck
 
+    @property
+    def held(self) -> int:
+        """How many answers are being held back by `slow`."""
+        return self._app.sandbox.faults.held
+
     def clear_faults(self) -> None:
         self._thread.call(self._app.sandbox.faults.clear)
 
@@ -204,6 +209,10 @@ class RunningSandbox:
     def change(self, kind: str, sis_id: str, **fields: str) -> None:
         """Change a record, as somebody in the office would. Names of fields are canonical."""
         self._thread.call(lambda: self._app.change(kind, sis_id, fields))
+
+    def rename(self) -> None:
+        """Give everybody and everything another name, under the same ids, until the day is moved back."""
+        self._thread.call(self._app.rename)
 
     def truth(self, kind: str, *, history: bool = False, fields: Collection[str] | None = ()) -> list[dict[str, Any]]:
         """What a perfect client would have, with the on-request fields that are named (None: all)."""

@@ -22,6 +22,7 @@ from sis_connect.capabilities import KINDS, Kind
 from sis_connect.errors import ConfigurationError, SISError
 from sis_connect.records import Record, on_request
 from sis_connect.testing.district import District
+from sis_connect.testing.district_renaming import rename
 from sis_connect.testing.faults import Fault, Faults
 from sis_connect.testing.traffic import Traffic
 
@@ -192,7 +193,7 @@ class SandboxApp:
         query = scope["query_string"].decode("latin-1")
         take = self.sandbox.faults.arrive(f"{scope['path']}?{query}" if query else scope["path"])
         if slow := take("slow"):
-            await asyncio.sleep(slow.number)
+            await self.sandbox.faults.hold(slow.number)
         if take("reset"):
             await self._break_off(scope, receive, reset=True)
         elif response := self._answer_instead(scope, take):
@@ -318,6 +319,11 @@ class SandboxApp:
     def change(self, kind: str, sis_id: str, fields: Mapping[str, object]) -> None:
         """Change a record on the day that it is."""
         self.sandbox.change(_kind(kind), sis_id, {str(name): str(value) for name, value in fields.items()})
+        self.sandbox.moved()
+
+    def rename(self) -> None:
+        """Give everybody and everything in the district another name, under the same ids."""
+        rename(self.sandbox.district)
         self.sandbox.moved()
 
     def truth(self, kind: str, *, history: bool = False, fields: Collection[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -95,6 +95,8 @@ class Bench:
         #: The check that failed and on which all others stand.
         self.broken: str | None = None
         self._kept: dict[str, ReadOutcome] = {}
+        #: Of each read that was made once, how many requests arrived, and how many of them the transport knows.
+        self.traffic: dict[str, tuple[int, int]] = {}
         self._later: Later | None = None
         self._stack = AsyncExitStack()
         self._folder: Path | None = None
@@ -102,6 +104,7 @@ class Bench:
         self._opened: SISService | None = None
         self._today: date | None = None
         self._changed = False
+        self._first_sync: tuple[SyncReport, dict[str, bytes]] | None = None
 
     def __enter__(self) -> Bench:
         self._start()
@@ -122,6 +125,7 @@ class Bench:
             self.sandbox: RunningSandbox = self._server.__enter__()
         self._settings = dict(self.sandbox._app.sandbox.settings)
         self._changed = False
+        self._first_sync = None  # its settings name the server that is no more
 
     @asynccontextmanager
     async def check_under_way(self) -> AsyncIterator[Bench]:
@@ -212,7 +216,9 @@ class Bench:
         """A read on the first day, without faults, that is made once for all checks that ask for it by this name."""
         if name not in self._kept:
             async with self._undisturbed() as bench:
+                arrived, sent = bench.stats()["requests"], len(bench.calls)
                 self._kept[name] = await read(bench)
+                self.traffic[name] = bench.stats()["requests"] - arrived, len(bench.calls) - sent
         return self._kept[name]
 
     async def roster(self) -> ReadOutcome:
@@ -233,18 +239,21 @@ class Bench:
         return self._later
 
     async def _read_later(self) -> Later:
-        first = {row["sis_id"] for row in self.truth("students") if row.get("status", "active") == "active"}
+        first = {row["sis_id"] for row in self._students() if row.get("status", "active") == "active"}
         try:
             for day in range(self.subject.day + 1, self.subject.day + 1 + LATEST):
                 self.set_day(day)
-                told = {kind: self.truth(kind) for kind in self.kinds}
-                there = {row["sis_id"] for row in told.get("students", ()) if row.get("status", "active") == "active"}
+                there = {row["sis_id"] for row in self._students() if row.get("status", "active") == "active"}
                 if first - there:
                     break
+            told = {kind: self.truth(kind) for kind in self.kinds}
             keys = {kind: {row["key"]: row["sis_id"] for row in rows} for kind, rows in told.items()}
             return Later(day, await self.read(), {kind: by_id(rows) for kind, rows in told.items()}, keys)
         finally:
             self.set_day(self.subject.day)
+
+    def _students(self) -> list[dict[str, Any]]:
+        return self.truth("students") if "students" in self.kinds else []
 
     @asynccontextmanager
     async def _undisturbed(self) -> AsyncIterator[Bench]:
@@ -281,22 +290,31 @@ class Bench:
         """Let the district live until that day. It is put back after the check."""
         self.sandbox.set_day(day)
 
-    def fault(self, name: str, value: object = "", *, count: int | None = None, path: str = "") -> None:
+    def fault(self, name: str, value: object = "", *, count: int | None = None, path: str = "", after: int = 0) -> None:
         """Have something go wrong; see `sis_connect.testing.faults`. It ends with the check."""
-        self.sandbox.fault(name, value, count=count, path=path)
+        self.sandbox.fault(name, value, count=count, path=path, after=after)
 
     def struck(self) -> bool:
         """Whether any fault that is in force has met a request so far."""
         return self.sandbox.struck
 
+    def held(self) -> int:
+        """How many answers the server holds back at this moment."""
+        return self.sandbox.held
+
     def clear_faults(self) -> None:
-        """Let all go well again."""
+        """Let all go well again, and what is held back go."""
         self.sandbox.clear_faults()
 
     def change(self, kind: Kind, sis_id: str, **fields: str) -> None:
         """Change a record, where the sandbox can. It is put back after the check."""
         self._changed = True
         self.sandbox.change(kind, sis_id, **fields)
+
+    def rename(self) -> None:
+        """Give everybody and everything another name, under the same ids. It is put back after the check."""
+        self._changed = True
+        self.sandbox.rename()
 
     @asynccontextmanager
     async def another(self, **differing: Any) -> AsyncIterator[Bench]:
@@ -316,8 +334,7 @@ class Bench:
         if self._opened is None:
             self._today = self.sandbox.date
             first = self._folder is None
-            if self._folder is None:
-                self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            self._folder = self._folder or self._new_folder()
             self._service = AsyncExitStack()
             self._opened = await self._service.enter_async_context(
                 SISService.open(
@@ -335,6 +352,23 @@ class Bench:
         """A sync with the service on the bench, on the day that the sandbox shows."""
         service = await self.service()
         return await service.sync(INTEGRATION, **request)
+
+    async def synced(self) -> SyncReport:
+        """A first sync on the first day. It is made once, and each check goes on from there with a database of its own."""
+        if self._first_sync is None:
+            report = await self.sync()
+            await self._close_service()
+            assert self._folder is not None  # noqa: S101 - made with the service
+            self._first_sync = report, {each.name: each.read_bytes() for each in self._folder.iterdir()}
+        elif self._folder is None:
+            self._folder = self._new_folder()
+            for name, content in self._first_sync[1].items():
+                (self._folder / name).touch(mode=0o600)
+                (self._folder / name).write_bytes(content)
+        return self._first_sync[0]
+
+    def _new_folder(self) -> Path:
+        return Path(self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
 
     async def _close_service(self) -> None:
         stack, self._service, self._opened = self._service, None, None

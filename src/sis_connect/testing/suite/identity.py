@@ -7,13 +7,20 @@ import asyncio
 from sis_connect.capabilities import Kind
 from sis_connect.provider import InvalidRow, Page, Reading, Stream
 from sis_connect.testing.suite.bench import Bench
-from sis_connect.testing.suite.check import Check, Failed
+from sis_connect.testing.suite.check import Check, Failed, NotApplicable
+from sis_connect.testing.suite.elsewhere import again, elsewhere
 from sis_connect.testing.suite.outcome import ReadOutcome
 from sis_connect.testing.suite.quoting import such_as
+from sis_connect.testing.suite.rosters import by_id, differences, roster_of
 
 #: A page size that fits nothing, so that rows stand at other places of their pages.
 ODD_SIZE = 17
 _ADVICE = "An id must not depend on where a row stands, on who else is there, or on values that change."
+
+_KEEP_NOTHING = (
+    "Many districts share a process, and their ids: keep nothing of a read in a class, a module or a cache, only in what "
+    "the read itself hands on."
+)
 
 
 def needs_sandbox(bench: Bench) -> str | None:
@@ -37,12 +44,33 @@ def _same_ids(first: ReadOutcome, second: ReadOutcome, kinds: tuple[Kind, ...], 
 
 
 async def ids_repeat(bench: Bench) -> None:
-    _same_ids(await bench.roster(), await bench.read(), bench.kinds, "when the same data is read twice")
+    _same_ids(await bench.roster(), (await again(bench)).outcome, bench.kinds, "when the same data is read twice")
 
 
 async def ids_elsewhere(bench: Bench) -> None:
-    async with bench.another() as other:
-        _same_ids(await bench.roster(), await other.read(), bench.kinds, "when another server has the same data")
+    _same_ids(await bench.roster(), (await elsewhere(bench)).same, bench.kinds, "when another server has the same data")
+
+
+async def nothing_is_remembered(bench: Bench) -> None:
+    """Two districts with the same ids and other values, read in turn; the other one changes between two reads."""
+    here, there, later = await bench.roster(), await elsewhere(bench), (await again(bench)).outcome
+    compared = 0
+    for kind in bench.told_kinds:
+        mine, first, second = roster_of(there.renamed, kind), roster_of(here, kind), roster_of(later, kind)
+        for sis_id, field, before, after in differences(by_id(bench.truth(kind)), there.truths[kind]):
+            compared += sis_id in mine
+            if sis_id in mine and (mine[sis_id].get(field) or None) == before:
+                raise Failed(
+                    f"{field} of {kind} has changed at the SIS, and a read in the same process still shows what was read before, "
+                    "there or in another district with the same ids. "
+                    f"{_KEEP_NOTHING}"
+                )
+            if sis_id in second and (second[sis_id].get(field) or None) == after != (first.get(sis_id, {}).get(field) or None):
+                raise Failed(
+                    f"After a read of another district with the same ids, {field} of {kind} is what it is there. {_KEEP_NOTHING}"
+                )
+    if not compared:
+        raise NotApplicable("The district of the sandbox gives nothing another name, so that there is nothing to tell apart.")
 
 
 async def ids_any_page_size(bench: Bench) -> None:
@@ -127,6 +155,13 @@ CHECKS: tuple[Check[Bench], ...] = (
         title="The same data on another server has the same ids.",
         run=ids_elsewhere,
         promise="P5",
+        needs=needs_sandbox,
+    ),
+    Check(
+        name="nothing_is_remembered",
+        title="Districts with the same ids are told apart, and what has changed is read as it is now.",
+        run=nothing_is_remembered,
+        promise="P1",
         needs=needs_sandbox,
     ),
     Check(

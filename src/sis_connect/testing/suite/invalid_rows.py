@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -17,6 +18,7 @@ from sis_connect.records import RECORDS, Record, required
 from sis_connect.testing.suite.bench import Bench
 from sis_connect.testing.suite.check import Check, Failed, NotApplicable, listed
 from sis_connect.testing.suite.quoting import told
+from sis_connect.testing.suite.rosters import reference_names, targets_of
 
 Row = dict[str, Any]
 
@@ -36,6 +38,18 @@ class Sample(NamedTuple):
     page: Page
     row: Row
     reading: Reading
+
+
+class Damage(NamedTuple):
+    """What is said of a sample with another value in one place."""
+
+    sample: Sample
+    name: str
+    value: Any
+    fault: InvalidRow
+
+
+_damage: WeakKeyDictionary[Bench, list[Damage]] = WeakKeyDictionary()
 
 
 async def samples(bench: Bench) -> list[Sample]:
@@ -80,44 +94,54 @@ def damaged(row: Row) -> Iterator[tuple[str, Any, Row]]:
             yield name, value, {**row, name: value}
 
 
+async def damage_done(bench: Bench) -> list[Damage]:
+    """All samples with each of their values damaged, and the faults that are found. They are read once."""
+    if bench not in _damage:
+        _damage[bench] = [
+            Damage(sample, name, value, found)
+            for sample in await samples(bench)
+            for name, value, changed in damaged(sample.row)
+            if isinstance(found := _read(sample.page, changed, f"{name}={value!r}"), InvalidRow)
+        ]
+    return _damage[bench]
+
+
 async def odd_rows_end_nothing(bench: Bench) -> None:
     for page in (await bench.roster()).pages[:40]:
         for raw in NO_ROWS:
             _read(page, raw, f"the bytes {raw!r}")
-    for page, row, _ in await samples(bench):
-        for name, value, changed in damaged(row):
-            _read(page, changed, f"{name}={value!r}")
+    await damage_done(bench)
 
 
 async def keys_of_odd_rows(bench: Bench) -> None:
-    for page, row, reading in await samples(bench):
-        bearer = [name for name, value in row.items() if str(value) == reading.key]
-        for name, value, changed in damaged(row) if bearer else ():
-            fault = _read(page, changed, f"{name}={value!r}")
-            if isinstance(fault, InvalidRow) and name not in bearer and fault.key != reading.key:
-                raise Failed(
-                    f"A row of {page.endpoint!r} that cannot be read (with {name}={value!r}) is reported without its key, or "
-                    "with another: the record that it stands for would look missing, and be withdrawn. Give InvalidRow the "
-                    "key of the row as soon as that much can be read."
-                )
+    for (page, row, reading), name, value, fault in await damage_done(bench):
+        bearer = [each for each, own in row.items() if str(own) == reading.key]
+        if bearer and name not in bearer and fault.key != reading.key:
+            raise Failed(
+                f"A row of {page.endpoint!r} that cannot be read (with {name}={value!r}) is reported without its key, or "
+                "with another: the record that it stands for would look missing, and be withdrawn. Give InvalidRow the "
+                "key of the row as soon as that much can be read."
+            )
 
 
 async def reasons_without_values(bench: Bench) -> None:
-    for page, row, _ in await samples(bench):
-        for name, value, changed in damaged(row):
-            fault = _read(page, changed, f"{name}={value!r}")
-            if isinstance(fault, InvalidRow) and MARKER in f"{fault} {fault!r} {fault.remedy} {fault.fields}":
-                raise Failed(
-                    f"The reason why a row of {page.endpoint!r} cannot be read quotes its value (in {name}). Reasons are shown "
-                    "and logged: name the field, never what stands in it."
-                )
+    for (page, _, _), name, _, fault in await damage_done(bench):
+        if MARKER in f"{fault} {fault!r} {fault.remedy} {fault.fields}":
+            raise Failed(
+                f"The reason why a row of {page.endpoint!r} cannot be read quotes its value (in {name}). Reasons are shown "
+                "and logged: name the field, never what stands in it."
+            )
 
 
 async def bad_rows_are_not_dropped(bench: Bench) -> None:
-    """A required text that cannot be one: what cannot be read must be said, not left out."""
+    """A required text that cannot be one, or is not there: what cannot be read must be said, not left out."""
     tried = False
     for page, row, reading in await samples(bench):
+        for name in _names_of_references(row, reading):
+            tried = True
+            _demand_something(page, row, name)
         for name in _names_of_required_text(row, reading.records):
+            _demand_something(page, row, name)
             tried = True
             for value in (f"{MARKER}\u0007", ["a", "b"]):
                 found = _read(page, {**row, name: value}, f"{name}={value!r}")
@@ -129,6 +153,28 @@ async def bad_rows_are_not_dropped(bench: Bench) -> None:
                     )
     if not tried:
         raise NotApplicable("No text that is required stands in a row as it is.")
+
+
+def _demand_something(page: Page, row: Row, name: str) -> None:
+    """Without a value, a row still makes a record, or cannot be read. It is never nothing."""
+    without = {each: value for each, value in row.items() if each != name}
+    for value, changed in (("null", {**row, name: None}), ("blank", {**row, name: ""}), ("not there", without)):
+        found = _read(page, changed, f"{name} {value}")
+        if isinstance(found, Reading) and not found.records:
+            raise Failed(
+                f"A row of {page.endpoint!r} whose {name} is {value} makes no record and no fault: whom it stands for would look "
+                "as if nobody spoke of them any more, and be withdrawn at once. Make a record without the value, or let the row "
+                "be an InvalidRow, which waits in quarantine and keeps the last good state."
+            )
+
+
+def _names_of_references(row: Row, reading: Reading) -> list[str]:
+    """What names another record, in a row that stands for a single one."""
+    if len(reading.records) != 1:
+        return []
+    (record,) = reading.records
+    named = {written for name in reference_names(record.kind) for _, _, written in targets_of(record, name)}
+    return [name for name, value in row.items() if isinstance(value, str | int) and str(value) in named - {reading.key}]
 
 
 def _names_of_required_text(row: Row, records: tuple[Record, ...]) -> list[str]:

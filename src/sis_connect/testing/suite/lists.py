@@ -6,6 +6,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -21,6 +23,8 @@ from sis_connect.transport.redact import path_template
 
 #: Of so many pages, enough lists have more than one.
 FEW_ROWS = 7
+#: So many requests are enough for faults that strike some of them.
+REQUESTS_ENOUGH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,16 @@ class List:
     clean: ReadOutcome = field(repr=False)
     requests: int
 
+    @property
+    def third(self) -> int:
+        """The size of pages of which the longest of its streams has three."""
+        rows: Counter[Stream] = Counter()
+        for page in self.clean.pages:
+            rows[page.stream] += page.received if self.kind in page.kinds else 0
+        return max(1, ceil(max(rows.values(), default=0) / 3))
 
+
+_pages: WeakKeyDictionary[Bench, dict[str, str | None]] = WeakKeyDictionary()
 _known: WeakKeyDictionary[Bench, tuple[List, ...]] = WeakKeyDictionary()
 
 
@@ -78,13 +91,30 @@ def _is_token(bench: Bench, path: str) -> bool:
 def _pattern(bench: Bench, template: str) -> str:
     """What matches a path below the base URL exactly, for `Fault.path`."""
     path = urlsplit(bench.sandbox.base_url).path.rstrip("/") + template
-    pattern = re.sub(r"\{[^}]*\}", "*", path)
-    return pattern if pattern[-1] == "*" else f"{pattern[:-1]}[{pattern[-1]}]"
+    return _exactly(re.sub(r"\{[^}]*\}", "*", path))
+
+
+def _exactly(path: str) -> str:
+    """A path as a pattern, so that it is no prefix."""
+    return path if path[-1] == "*" else f"{path[:-1]}[{path[-1]}]"
 
 
 async def busiest(bench: Bench) -> List:
     """The list with the most requests."""
     return max(await lists(bench), key=lambda each: (each.requests, each.name))
+
+
+async def busy(bench: Bench) -> List:
+    """A list with requests enough for something to go wrong among them, and no more than that takes."""
+    enough = [each for each in await lists(bench) if each.requests >= REQUESTS_ENOUGH]
+    return min(enough, key=lambda each: (each.requests, each.name)) if enough else await busiest(bench)
+
+
+async def of_people(bench: Bench) -> List:
+    """The list of people that is read with the fewest requests, or any."""
+    every = await lists(bench)
+    people = [each for each in every if each.kind in ("students", "staff", "guardians")]
+    return min(people or every, key=lambda each: (each.requests, each.name))
 
 
 async def fullest(bench: Bench) -> List:
@@ -94,6 +124,19 @@ async def fullest(bench: Bench) -> List:
         return sum(page.received for page in each.clean.pages if each.kind in page.kinds) / each.requests
 
     return max(await lists(bench), key=lambda each: (rows(each), each.name))
+
+
+async def in_several(bench: Bench, each: List, size: int) -> str | None:
+    """What matches the path that is asked for most often when pages have this size, one request at a time; None for no pages."""
+    if each.name not in _pages.setdefault(bench, {}):
+        before = _arrived(bench)
+        await bench.read({each.kind}, page_size=size, concurrency=1)
+        asked = Counter({path: n for path, n in (_arrived(bench) - before).items() if fnmatchcase(path, each.path)})
+        path = max(asked, key=lambda path: (asked[path], path), default="")
+        # Where the path itself names the page, each is asked for once.
+        found = _exactly(path) if asked[path] > 1 else each.path if len(asked) > 1 else None
+        _pages[bench][each.name] = found
+    return _pages[bench][each.name]
 
 
 async def read_through(bench: Bench, kinds: Collection[Kind], **settings: Any) -> ReadOutcome:

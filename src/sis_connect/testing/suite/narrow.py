@@ -145,6 +145,14 @@ async def one_school(bench: Bench) -> None:
             "Scope.schools only, or read the endpoint school by school."
         )
     await _own_streams(bench, outcome, "one school")
+    several = [school for school, _ in here.most_common(2)]
+    outcome = await bench.read({"students"}, scope=Scope(schools=frozenset(several)))
+    missing = {sis_id for sis_id, row in theirs.items() if row.get("school") in several} - outcome.ids("students")
+    if missing and not outcome.errors:
+        raise Failed(
+            f"Limited to two of {len(here)} schools, {len(missing)} of their students are missing{such_as(sorted(missing))}. "
+            "Scope.schools may name several: ask for each of them."
+        )
 
 
 async def unknown_school(bench: Bench) -> None:

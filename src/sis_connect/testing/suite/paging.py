@@ -24,6 +24,8 @@ from sis_connect.testing.suite.quoting import such_as
 _USUAL: tuple[Kind, ...] = ("schools", "students", "staff", "courses")
 #: Lists of three pages do not have so many; who reads on is going round in circles.
 ENDLESS = 40
+#: The rows of a page where lists have two of them exactly.
+HALF = 6
 
 
 def few(bench: Bench) -> tuple[Kind, ...]:
@@ -31,13 +33,18 @@ def few(bench: Bench) -> tuple[Kind, ...]:
     return tuple(kind for kind in bench.kinds if kind in _USUAL) or bench.kinds
 
 
-async def _longest(bench: Bench) -> int:
-    """How many rows the longest list of these kinds has."""
+async def _rows(bench: Bench) -> Counter[Stream]:
+    """How many rows each list of these kinds has."""
     rows: Counter[Stream] = Counter()
     for page in (await bench.roster()).pages:
         if set(page.kinds) & set(few(bench)):
             rows[page.stream] += page.received
-    return max(rows.values(), default=0)
+    return rows
+
+
+async def _longest(bench: Bench) -> int:
+    """How many rows the longest of them has."""
+    return max((await _rows(bench)).values(), default=0)
 
 
 def most_pages(outcome: ReadOutcome) -> int:
@@ -85,6 +92,26 @@ async def three_pages(bench: Bench) -> None:
 async def one_element(bench: Bench) -> None:
     size = max(1, await _longest(bench) - 1)
     await _demand_all(bench, await bench.read(few(bench), page_size=size), size)
+
+
+async def full_last_page(bench: Bench) -> None:
+    """Lists of which nothing is left over when they are cut into two pages."""
+    await demand_pages(bench)
+    size = HALF
+    due = {stream: 2 * size for stream, rows in (await _rows(bench)).items() if rows >= 2 * size}
+    outcome = await _disturbed(bench, "first", 2 * size, size=size)
+    for stream, right in due.items():
+        came = sum(page.received for page in outcome.pages if page.stream == stream)
+        verdict = outcome.verdicts.get(stream)
+        if verdict is not None and came < right and verdict.complete:
+            raise Failed(
+                f"Of a list of exactly two pages, {stream[0]!r}, {came} of {right} rows come, and the read looks complete "
+                f"({verdict.reason}): the others would be withdrawn. A page that is full may be the last one, and is read like "
+                "any other."
+            )
+        if verdict is None or came < right or not verdict.complete:
+            reason = outcome.errors[0].message if outcome.errors else verdict.reason if verdict else "it is not spoken of"
+            raise Failed(f"A list of exactly two pages, {stream[0]!r}, does not come to its end: {reason}.")
 
 
 async def honest(bench: Bench, outcome: ReadOutcome, what: str, advice: str) -> None:
@@ -211,6 +238,7 @@ def _check(name: str, title: str, run: Any) -> Check[Bench]:
 CHECKS: tuple[Check[Bench], ...] = (
     _check("three_pages", "A list of three pages is read to its end.", three_pages),
     _check("one_element", "A last page with a single row is read like any other.", one_element),
+    _check("full_last_page", "A last page that is full is read like any other.", full_last_page),
     _check("empty_lists", "Empty lists bring no records, and no failure.", empty_lists),
     _check("smaller_pages", "A server that sends fewer rows a page than it was asked for loses nobody unnoticed.", smaller_pages),
     _check("repeated_page", "A page that comes again loses nobody unnoticed, and the read comes to an end.", repeated_page),

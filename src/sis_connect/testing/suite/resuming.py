@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from sis_connect.testing.suite.rosters import by_id, differences, gathered, rost
 Run = Callable[[Bench], Coroutine[Any, Any, None]]
 #: Of so many streams, the longest, it is tried to read on.
 STREAMS = 3
-#: So many school days are tried until something has changed.
+#: In so many school days much has changed.
 LATEST = 20
 
 
@@ -47,7 +47,8 @@ def _rows(page: Page) -> list[bytes]:
 
 
 async def resumes_anywhere(bench: Bench) -> None:
-    streams = _streams(await bench.read(page_size=FEW_ROWS))
+    size = await _size(bench)
+    streams = _streams(await bench.read(page_size=size))
     longest = sorted(streams, key=lambda stream: -len(streams[stream]))[:STREAMS]
     places = [(stream, place) for stream in longest for place in _places(streams[stream])]
     if not places:
@@ -55,8 +56,17 @@ async def resumes_anywhere(bench: Bench) -> None:
     for stream, place in places:
         pages = streams[stream]
         cursor = {each: DONE for each in streams if each != stream} | {stream: str(pages[place].cursor)}
-        outcome = await bench.read({kind for page in pages for kind in page.kinds}, cursor=cursor, page_size=FEW_ROWS)
+        outcome = await bench.read({kind for page in pages for kind in page.kinds}, cursor=cursor, page_size=size)
         _demand_the_rest(stream, pages[place:], outcome)
+
+
+async def _size(bench: Bench) -> int:
+    """The size of pages of which each of the longest streams has three."""
+    rows: Counter[Stream] = Counter()
+    for page in (await bench.roster()).pages:
+        rows[page.stream] += page.received
+    longest = sorted(rows.values())[-STREAMS:]
+    return max(FEW_ROWS, min(longest, default=0) // 3)
 
 
 def _places(pages: list[Page]) -> list[int]:
@@ -160,12 +170,9 @@ async def changes_are_found(bench: Bench) -> None:
     kinds = _telling(bench)
     _, marks = await _marked(bench, kinds)
     before = {kind: by_id(bench.truth(kind)) for kind in kinds}
-    for day in range(bench.subject.day + 1, bench.subject.day + 1 + LATEST):
-        bench.set_day(day)
-        after = {kind: by_id(bench.truth(kind)) for kind in kinds}
-        changed = {kind: [each for each, row in after[kind].items() if before[kind].get(each) != row] for kind in kinds}
-        if all(changed.values()):
-            break
+    bench.set_day(bench.subject.day + LATEST)
+    after = {kind: by_id(bench.truth(kind)) for kind in kinds}
+    changed = {kind: [each for each, row in after[kind].items() if before[kind].get(each) != row] for kind in kinds}
     if not any(changed.values()):
         raise NotApplicable(f"Nothing changes in the district in {LATEST} days.")
     outcome = await bench.read(kinds, since=marks)

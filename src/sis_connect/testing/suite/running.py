@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -111,6 +113,7 @@ def run_suite(
         on_outcome(outcome)
 
     while len(outcomes) < len(checks):
+        taken_down = False
         try:
             asyncio.run(_perform_all(subject, checks[len(outcomes) :], tell))
         except (Exception, KeyboardInterrupt):
@@ -118,11 +121,23 @@ def run_suite(
         except BaseException as error:
             if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves(error)):
                 raise KeyboardInterrupt from error
-            broken = checks[len(outcomes)]
+            taken_down, broken = True, checks[len(outcomes)]
             tell(failed(broken, stumbled(error, whose(subject))))
             for check in checks[len(outcomes) :] if broken.foundation else ():
                 tell(not_checked(check, broken.name))
+        if taken_down:
+            _forget()
     return report_on(subject, outcomes)
+
+
+def _forget() -> None:
+    """What is left of a loop that was taken down complains when it is collected: at once, and to nobody."""
+    complaint = sys.unraisablehook
+    sys.unraisablehook = lambda complaint: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = complaint
 
 
 async def _perform_all(subject: Subject, checks: Sequence[Check[Bench]], on_outcome: Callable[[Outcome], None]) -> None:

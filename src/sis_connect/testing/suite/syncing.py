@@ -79,7 +79,7 @@ async def second_sync_writes_nothing(bench: Bench) -> None:
 
 
 async def _first(bench: Bench) -> None:
-    report = await bench.sync()
+    report = await bench.synced()
     if report.error is not None or report.status != "succeeded":
         reasons = [entry["reason"] for entry in report.incomplete]
         told = str(report.error) if report.error else listed(dict.fromkeys(map(str, reasons))) or str(report.status)

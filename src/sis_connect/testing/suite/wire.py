@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sis_connect.errors import Category
 from sis_connect.oauth.wiring import has_token
 from sis_connect.testing.suite.bench import Bench
-from sis_connect.testing.suite.check import Check, Failed, either
+from sis_connect.testing.suite.check import Check, Failed, NotApplicable, either
 from sis_connect.testing.suite.identity import needs_sandbox
-from sis_connect.testing.suite.lists import FEW_ROWS, List, busiest, demand_honest, demand_same, fullest, lists, read_through
+from sis_connect.testing.suite.lists import List, busy, demand_honest, demand_same, fullest, in_several, lists, read_through
 from sis_connect.testing.suite.outcome import ReadOutcome
 
 _LET_THROUGH = (
@@ -22,8 +20,8 @@ _LET_THROUGH = (
 _AGAIN = "The transport tries again by itself: ask through it, and do not catch its errors before it has."
 Run = Callable[[Bench], Coroutine[Any, Any, None]]
 Needs = Callable[[Bench], str | None]
-#: So many seconds an answer may take, and so many it takes.
-_PATIENCE, _DELAY = 1.2, 3.0
+#: So many seconds an answer may take, and so many it takes: until the faults are cleared.
+_PATIENCE, _DELAY = 1.0, 600
 #: Seeds of the storms.
 STORMS = (1, 2)
 
@@ -43,8 +41,23 @@ async def _under(
     return outcome
 
 
+async def _later_page(bench: Bench, name: str, value: object) -> None:
+    """Have a page refused that is not the first one, once and for good: what came before is no whole list."""
+    each = await fullest(bench)
+    size = each.third
+    path = await in_several(bench, each, size)
+    if path is None:
+        return  # every list comes in one answer
+    bench.fault(name, value, count=1, path=path, after=1)
+    outcome = await read_through(bench, {each.kind}, page_size=size, max_attempts=1, concurrency=1)
+    bench.clear_faults()
+    what = f"Where the server answers a later page of {each.name} with {'a web page' if name == 'html' else value},"
+    demand_honest(outcome, each.clean, each.kind, what, f"Only what the SIS says is the end of a list. {_LET_THROUGH}")
+
+
 async def _refused(bench: Bench, status: int, category: Category | None) -> None:
     """Have each list refused in turn, as often as it is asked for."""
+    await _later_page(bench, "status", status)
     for each in await lists(bench):
         outcome = await _under(bench, each, "status", status)
         what = f"Where the server answers {each.name} with {status},"
@@ -65,6 +78,7 @@ async def unknown_path_is_told(bench: Bench) -> None:
 
 
 async def web_page_is_told(bench: Bench) -> None:
+    await _later_page(bench, "html", 200)
     for each in await lists(bench):
         outcome = await _under(bench, each, "html", 200)
         what = f"Where a web page stands at {each.name}, with status 200,"
@@ -72,14 +86,15 @@ async def web_page_is_told(bench: Bench) -> None:
 
 
 async def broken_list_is_told(bench: Bench) -> None:
-    each = await busiest(bench)
+    await _later_page(bench, "status", 503)
+    each = await busy(bench)
     outcome = await _under(bench, each, "status", 503)
     what = f"Where the server fails at {each.name} again and again,"
     demand_honest(outcome, each.clean, each.kind, what, _LET_THROUGH)
 
 
 async def token_dies_midway(bench: Bench) -> None:
-    each = await busiest(bench)
+    each = await busy(bench)
     for after in (0, max(1, each.requests // 2)):
         outcome = await _under(bench, each, "token_expiry", after, count=1)
         what = f"When the access token dies after {after} more requests,"
@@ -87,7 +102,7 @@ async def token_dies_midway(bench: Bench) -> None:
 
 
 async def dead_token_ends_it(bench: Bench) -> None:
-    each = await busiest(bench)
+    each = await busy(bench)
     before = bench.stats()["requests"]
     outcome = await _under(bench, each, "token_expiry")
     asked = bench.stats()["requests"] - before
@@ -100,7 +115,7 @@ async def dead_token_ends_it(bench: Bench) -> None:
 
 
 async def slow_down_is_heeded(bench: Bench) -> None:
-    each = await busiest(bench)
+    each = await busy(bench)
     for value, least in (("7", 7.0), ("date+9", 8.0)):
         slept = len(bench.clock.slept)
         outcome = await _under(bench, each, "retry_after", value, count=2)
@@ -113,7 +128,7 @@ async def slow_down_is_heeded(bench: Bench) -> None:
 
 
 async def refusals_end(bench: Bench) -> None:
-    each = await busiest(bench)
+    each = await busy(bench)
     before = bench.stats()["requests"]
     outcome = await _under(bench, each, "status", 429)
     asked = bench.stats()["requests"] - before
@@ -126,7 +141,7 @@ async def refusals_end(bench: Bench) -> None:
 
 
 async def server_errors_pass(bench: Bench) -> None:
-    each = await busiest(bench)
+    each = await busy(bench)
     for status in (500, 502, 503, 504):
         bench.fault("status", status, count=1, path=each.path)
         bench.fault("status", status, count=1)
@@ -138,7 +153,7 @@ async def server_errors_pass(bench: Bench) -> None:
 
 
 async def broken_connections_pass(bench: Bench) -> None:
-    each = await busiest(bench)
+    each = await busy(bench)
     outcome = await _under(bench, each, "reset", count=2)
     demand_same(outcome, each.clean, each.kind, "When connections are reset twice,", _AGAIN)
     outcome = await _under(bench, each, "truncate", "connection", count=2)
@@ -147,17 +162,14 @@ async def broken_connections_pass(bench: Bench) -> None:
 
 async def cut_off_is_noticed(bench: Bench) -> None:
     for each in await lists(bench):
-        outcome = await _under(bench, each, "truncate")
+        outcome = await _under(bench, each, "truncate", max_attempts=1)
         what = f"Where each answer to {each.name} stops in the middle,"
         demand_honest(outcome, each.clean, each.kind, what, "Ask with transport.get_json(), which demands complete JSON.")
 
 
 async def slow_answers_end(bench: Bench) -> None:
     each = await fullest(bench)
-    bench.fault("slow", _DELAY, count=1, path=each.path)
-    begun = time.monotonic()
-    outcome = await read_through(bench, {each.kind}, timeout=_PATIENCE)
-    await asyncio.sleep(begun + _DELAY - time.monotonic())  # the answer that nobody waits for is still being made
+    outcome = await _under(bench, each, "slow", _DELAY, count=1, timeout=_PATIENCE)
     demand_honest(outcome, each.clean, each.kind, "When an answer takes longer than the timeout,", _LET_THROUGH)
 
 
@@ -175,8 +187,14 @@ async def redirects_are_not_followed(bench: Bench) -> None:
 
 async def links_stay_at_home(bench: Bench) -> None:
     before = len(bench.sandbox.leaks)
+    each = await fullest(bench)
+    bench.fault("next_elsewhere")
+    await read_through(bench, {each.kind}, page_size=each.third)
+    if not bench.struck():
+        raise NotApplicable("The answers of this SIS have no links to the next page.")
+    bench.clear_faults()
     for each in await lists(bench):
-        outcome = await _under(bench, each, "next_elsewhere", page_size=FEW_ROWS)
+        outcome = await _under(bench, each, "next_elsewhere", page_size=each.third)
         if len(bench.sandbox.leaks) > before:
             raise Failed(
                 f"A link to the next page of {each.name} that leads to another server was followed with our credentials. Of a "
