@@ -38,6 +38,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     def lay_down(distribution: str, entry_point: str, source: str, *, metadata: str | None = "") -> None:
         module = distribution.replace("-", "_")
         laid_down.append(module)
+        for other in [name for name in sys.modules if name.partition(".")[0] == module]:
+            monkeypatch.delitem(sys.modules, other)  # of another test's plugin, which has the same name
         (tmp_path / f"{module}.py").write_text(source, encoding="utf-8")
         information = tmp_path / f"{module}-1.0.dist-info"
         information.mkdir()

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 
 def chunks(stream: object) -> AsyncIterator[bytes]:
-    """The body as it comes, from an answer's `stream`: its `aiter_raw()` closes by itself at the end, where nobody can shield it."""
+    """The body as it comes, from an answer's `stream`: its `aiter_raw()` closes at the end by itself, unshielded."""
     return aiter(cast("AsyncIterable[bytes]", stream))
 
 
