@@ -275,6 +275,7 @@ async def test_p7_neither_logs_nor_errors_nor_calls_show_a_secret_or_a_pupil(cap
         with pytest.raises(AuthenticationError) as refused:
             await endpoint.fetch(client_credentials())
         shown += "".join(traceback.format_exception(refused.value))
+        await endpoint.aclose()
     shown += caplog.text + repr(calls)
     assert "hush" not in shown
     assert PUPIL not in shown

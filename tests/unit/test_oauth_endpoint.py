@@ -82,10 +82,12 @@ async def test_a_token_is_fetched_with_one_request(server: respx.MockRouter) -> 
     route = server.post(URL).respond(json=TOKEN)
     calls: list[Call] = []
     clock = ManualClock()
-    token = await endpoint(on_call=calls.append, clock=clock).fetch(FORM)
+    subject = endpoint(on_call=calls.append, clock=clock)
+    token = await subject.fetch(FORM)
     assert token.access_token.get_secret_value() == "hush-token"
     assert token.obtained_at == clock.now()
     assert route.call_count == 1
+    await subject.aclose()
     assert [(call.method, call.template, call.status) for call in calls] == [("POST", "/oauth/token", 200)]
 
 
