@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from sis_connect.errors import SISError
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import date
@@ -142,7 +144,7 @@ class Facade:
                 batch = []
                 try:
                     self._run(_fill, batch, items)
-                except Exception:
+                except SISError:
                     yield from batch  # what came before the error comes first
                     raise
                 yield from batch

@@ -64,10 +64,8 @@ async def read_out(
                     keys[page.stream].add(_taken(outcome, page, raw))
     except SISError as error:
         outcome.errors.append(error)
-    except Exception:
-        raise
     except BaseException as error:
-        if is_ours_to_end(error):
+        if isinstance(error, Exception) or is_ours_to_end(error):
             raise
         raise Failed(stumbled(error, whose(provider))) from None
     for stream, read in reads.items():
