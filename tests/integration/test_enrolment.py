@@ -287,3 +287,21 @@ async def test_who_has_left_a_section_that_closes_has_left_when_and_as_the_sis_s
     dropped = (await desk.roster("enrollments"))["in y"]
     assert (dropped["status"], dropped["end_date"]) == ("inactive", "2026-08-20")
     assert dropped["status_reason"] == told.get("status_reason", "ended")
+
+
+async def test_a_stay_that_went_with_its_school_ends_on_the_day_that_the_sis_gives_later(desk: Desk) -> None:
+    feed = desk.sis.feeds["school_enrollments", ""]
+    feed.rows.append(stay("at C", student="other 1", school="C"))
+    assert (await desk.sync()).status == "succeeded"
+    desk.sis.put("schools", school("A"), school("B"))
+    assert (await desk.sync()).status == "succeeded"
+    assert (await desk.roster("school_enrollments"))["at C"]["status_reason"] == "school_withdrawn"
+    feed["at C"] = stay("at C", student="other 1", school="C", exit_date="2026-12-12")
+    await desk.sync()
+    desk.today = date(2026, 12, 12)
+    await desk.sync()
+    ended = (await desk.roster("school_enrollments"))["at C"]
+    assert (ended["status"], ended["exit_date"], ended["status_reason"]) == ("inactive", "2026-12-12", "ended")
+    before = await desk.everything()
+    assert sum(found.get("update", 0) for found in (await desk.sync()).changes.values()) == 0
+    assert await desk.everything() == before

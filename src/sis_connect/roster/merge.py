@@ -264,6 +264,9 @@ def _is_proved(source: Source, rules: Rules) -> bool:
 
 def _gone_before(source: Source, local: Local | None, mapped: Mapped, rules: Rules) -> Decision:
     """Note that the SIS does not tell any more of what somebody withdrew here before: so its return is news (promise P6)."""
+    if source.ended not in ("", UNSTATED) and not source.missing_pulls:
+        # It is told of still. Nothing is decided, but the day is noted that the SIS gives for its end.
+        return Decision(action="unchanged", reason=source.ended, rule="it had left here before", base=dict(mapped.base_sis))
     over = mapped.base_sis.get("status") == "inactive"
     if over or source.ended not in ("", UNSTATED) or not (source.ended or _is_proved(source, rules)):
         return NOTHING
